@@ -58,6 +58,7 @@ format: $(READY) ## Repair formatting, and what ruff can repair
 bench: $(READY) ## Measure the speed of recording, reading, fits and training, beside other tools
 	$(BIN)/python -m benchmarks.kernel
 	$(BIN)/python -m benchmarks.sampled
+	$(BIN)/python -m benchmarks.sharded
 	$(BIN)/python -m benchmarks.window
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.analysis
@@ -85,7 +86,7 @@ sheets: $(READY) ## Draw every figure at four widths into the contact sheets of 
 test-faults: $(READY) ## Run long tests: kills at random moments, every shipped run thinned
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data
 test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
-test-distributed: $(DISTRIBUTED) ## Test the analysis on a cluster of this machine; installs dask first
+test-distributed: $(DISTRIBUTED) ## Test sharded recording in several processes, and analysis on a cluster; installs dask first
 test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH
 test-gpu: $(READY) ## Test kernels, recording and compiled training on a GPU; the other tests use no GPU
 test-install: $(BUILD) ## Build the package and test it in clean environments, under each Python from 3.11 that is installed

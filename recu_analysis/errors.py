@@ -58,6 +58,10 @@ class NoRoomError(StoreError):
     """The file system has too little free space."""
 
 
+class LostProcessError(RecuError):
+    """Another process of a sharded training has ended, so no later window can be whole."""
+
+
 class LayerNotFoundError(RecuError, LookupError):
     """No layer of the run has the given name or matches the given pattern."""
 

@@ -258,7 +258,7 @@ def decay_time(run: Run) -> float:
 
     NaN if some of its updates are in no window, or if it is not defined for the optimizer of a layer.
     """
-    if any(not later.header.follows(window.header) for window, later in pairwise(run.windows)):
+    if any(not later.follows(window) for window, later in pairwise(run.windows)):
         return float("nan")
     sums = dict.fromkeys(run.layer_names, 0.0)
     for window in run.windows:

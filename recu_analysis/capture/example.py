@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.modules import unwrapped
+from recu_analysis.capture.adapters.placement import local_part
 from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class _Kept(NamedTuple):
 
     def restore(self) -> None:
         self.tensor.data = self.data
-        if not _same(self.data, self.values):
+        if not _same(local_part(self.data), local_part(self.values)):
             self.data.copy_(self.values)
         if self.tensor.is_leaf:
             self.tensor.requires_grad_(self.requires_grad)

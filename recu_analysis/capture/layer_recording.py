@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,28 +18,24 @@ from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.decay import Decay, rule_of
 from recu_analysis.capture.gradient_sums import UpdateOf, gradient_sums
 from recu_analysis.capture.norms import Norms, Number, norm
-from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
-from recu_analysis.capture.recorded_rows import RecordedRows, recorded_spec
+from recu_analysis.capture.shared_numbers import SharedNorms, SharedOutside
 from recu_analysis.capture.traces import Traces
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.joined import ROWS
 from recu_analysis.store.sealing import digest
 from recu_analysis.store.state import LayerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.capture.accumulate import Accumulator, Array
     from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.capture.gradient_sums import GradientSum
     from recu_analysis.capture.optional_sums import OptionalSum
-    from recu_analysis.store.channels import Sampling
+    from recu_analysis.capture.recorded_rows import RecordedRows
     from recu_analysis.store.header import LayerSpec
-
-
-#: Models with at least this many latent weights are recorded by several threads, one layer per thread at a time.
-THREADED_WEIGHTS = 1_000_000
 
 
 @dataclass(slots=True)
@@ -66,7 +61,8 @@ class NextUpdate:
 class LayerRecording:
     """The recording of one layer: its optimizer, and its sums over the open window.
 
-    `recorded` is what is recorded of the layer: all sums, weights, gradients and norms are of these channels.
+    `recorded` is what this process records of the layer: all sums, weights, gradients and norms are of these channels.
+    `whole` and `rows` are None, or as in `Part` if other processes may record other channels.
     """
 
     layer: BinaryLayer
@@ -84,11 +80,25 @@ class LayerRecording:
     outside: Outside = field(default_factory=Outside)
     gradients: GradientSum | None = field(init=False)
     traces: Traces | None = None
+    whole: LayerSpec | None = None
+    rows: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        self.norms = Norms(self.spec.center, norm(self.accumulator.seen, center=self.spec.center))
+        kind = Norms if self.rows is None else SharedNorms
+        self.norms = kind(self.spec.center, norm(self.accumulator.seen, center=self.spec.center))
+        if self.rows is not None:
+            self.outside = SharedOutside()
         rounds = self.layer.parameter.element_size() == 2
         self.gradients = gradient_sums(self.spec, self.accumulator.seen, self.recorded, self.quantities, rounds=rounds)
+
+    @property
+    def run_spec(self) -> LayerSpec:
+        """The layer's entry in run.json, of what all processes record."""
+        return self.spec if self.whole is None else self.whole
+
+    def here(self, array: Array) -> Array:
+        """The rows that this process records, of an array of what all processes record."""
+        return array if self.rows is None else array[slice(*self.rows)]
 
     @property
     def weight(self) -> torch.Tensor:
@@ -109,15 +119,16 @@ class LayerRecording:
     def change(self) -> str:
         """The error text if the layer's weight is no longer the recorded one; empty if it is."""
         name, parameter, dtype = self.layer.name, self.layer.parameter, self.spec.dtype
-        if not any(each is parameter for each in self.layer.module.parameters()):
+        if not self.layer.is_in_module():
             return (
                 f"the parameter of layer {name!r} was replaced during the recording, and the optimizer does not hold "
                 "the new one; assign to weight.data instead, or start another recording with a new optimizer"
             )
-        if parameter.numel() != self.layer.weights or (parameter.dtype == torch.float64 and dtype == "float32"):
+        held = self.layer.part(parameter)
+        if held.numel() != self.layer.weights or (parameter.dtype == torch.float64 and dtype == "float32"):
             return (
                 f"layer {name!r} is recorded with {self.layer.weights} weights of {dtype}, but now has "
-                f"{parameter.numel()} of {str(parameter.dtype).removeprefix('torch.')}; start another recording"
+                f"{held.numel()} of {str(parameter.dtype).removeprefix('torch.')}; start another recording"
             )
         return ""
 
@@ -130,20 +141,28 @@ class LayerRecording:
         """Note what the coming update starts from; a closure computes the gradient during the update."""
         group, state = self.group_in(optimizer), optimizer.state.get(self.layer.parameter)
         momentum = state.get("momentum_buffer") if isinstance(state, Mapping) else None
+        momentum = self._held(momentum)
         self.next = NextUpdate(group, first=momentum is None)
         if self.updates == 0:
             rule = rule_of(optimizer, group)
-            momentum = self.recorded.of_state(momentum)
             self.norms.begin(momentum, self.spec.shape, rule)
             if self.gradients is not None:
                 self.gradients.begin(momentum, rule)
-        if not closure and self.layer.parameter.numel() == self.layer.weights:  # otherwise the update raises an error
+        # With another size, the update raises an error.
+        if not closure and self.layer.part(self.layer.parameter).numel() == self.layer.weights:
             self._note_gradient(self.weight, optimizer)
+
+    def _held(self, state: Any) -> Any:
+        """The recorded rows of an entry of the optimizer's state, if it is a tensor of the weight's size."""
+        return self.recorded.of_state(self.layer.part(state) if isinstance(state, torch.Tensor) else state)
 
     def _gradient(self) -> torch.Tensor | None:
         """The gradient that the optimizer uses for the whole weight, dense; None if there is none."""
         gradient = self.layer.parameter.grad
-        if gradient is None or gradient.numel() != self.layer.weights or "params" not in self.next.group:
+        if gradient is None or "params" not in self.next.group:
+            return None
+        gradient = self.layer.part(gradient)
+        if gradient.numel() != self.layer.weights:
             return None
         return (gradient.to_dense() if gradient.is_sparse else gradient).detach()
 
@@ -177,7 +196,7 @@ class LayerRecording:
             float(group.get("lr", math.nan)),
             float(group.get("weight_decay", 0.0)),
             group,
-            {name: self.recorded.of_state(each) for name, each in state.items()} if isinstance(state, Mapping) else {},
+            {name: self._held(each) for name, each in state.items()} if isinstance(state, Mapping) else {},
             first=self.next.first,
             done=done,
             divisor=(1.0 if scale is None else scale) * (-1.0 if group.get("maximize") else 1.0),
@@ -198,12 +217,21 @@ class LayerRecording:
     def measure_z(self, z: str) -> None:
         """Compute z from the given kind of weights (`LayerSpec.z`), so that a resumed run keeps its kind."""
         self.spec = replace(self.spec, z=z)
+        self.whole = self.whole and replace(self.whole, z=z)
         self.accumulator = accumulator_of(self.layer, self.recorded, self.spec, self.quantities)
 
     def trace(self, chosen: Sequence[int]) -> None:
-        """Record the values of these weights after every update."""
-        self.spec = replace(self.spec, traced=tuple(chosen))
+        """Record the values of these weights, given by their places in `run_spec`, after every update."""
+        self.whole = self.whole and replace(self.whole, traced=tuple(chosen))
+        first, stop = self._places
+        self.spec = replace(self.spec, traced=tuple(at - first for at in chosen if first <= at < stop))
         self.traces = Traces(self.spec, self.accumulator.seen.device)
+
+    @property
+    def _places(self) -> tuple[int, int]:
+        """The first of the weights of `run_spec` that are recorded here, and one past the last."""
+        width = self.spec.weights // self.spec.shape[0]
+        return (0, self.spec.weights) if self.rows is None else (self.rows[0] * width, self.rows[1] * width)
 
     def begin_from(self, latent: torch.Tensor) -> None:
         """Treat `latent` as the weights last seen, instead of the current values of the parameter."""
@@ -308,91 +336,7 @@ class LayerRecording:
         scale, channels = self.layer.scale, self.layer.shape[0]
         if scale is not None and scale.size in {1, channels}:  # otherwise it is not a scale per channel
             arrays |= {"scale": np.resize(scale, channels)[self.recorded.numbers]}
+        if self.rows is not None:
+            summary.more[ROWS] = list(self.rows)
+            arrays["flipped"] = arrays["flipped"] + np.uint32(self._places[0])
         return LayerState(summary, arrays)
-
-
-def record_layer(
-    layer: BinaryLayer,
-    optimizers: Sequence[torch.optim.Optimizer],
-    updates: Sequence[int],
-    quantities: Collection[str],
-    traced: Sequence[int],
-    sampling: Sampling | None = None,
-) -> LayerRecording:
-    """Begin the recording of a layer; its updates are those of the optimizer that holds its weight.
-
-    Parameters
-    ----------
-    layer : BinaryLayer
-    optimizers : sequence of Optimizer
-    updates : sequence of int
-        Number of earlier updates of each optimizer.
-    quantities : collection of str
-        Quantities that the recording keeps.
-    traced : sequence of int
-        Flat indices among the recorded weights of those to trace, if traces are among the quantities.
-    sampling : Sampling, optional
-        How its output channels are sampled; all are recorded by default.
-
-    Returns
-    -------
-    LayerRecording
-
-    Raises
-    ------
-    RecorderError
-        If no optimizer or several optimizers hold the weight, or it has no dense values.
-    """
-    _refuse_without_values(layer)
-    holders = [
-        index
-        for index, optimizer in enumerate(optimizers)
-        if any(each is layer.parameter for group in optimizer.param_groups for each in group["params"])
-    ]
-    if not holders:
-        raise RecorderError(
-            f"the optimizer does not hold the weight of binary layer {layer.name!r}; create the optimizer from the "
-            "model's parameters after moving the model to its device, or exclude the layer with layers=[...]"
-        )
-    if len(holders) > 1:
-        raise RecorderError(
-            f"{len(holders)} optimizers hold the weight of binary layer {layer.name!r}, so its updates cannot be "
-            "numbered; give each weight to one optimizer"
-        )
-    spec = recorded_spec(layer, sampling)
-    recorded = RecordedRows(layer.shape, spec.channels)
-    recording = LayerRecording(
-        layer,
-        recorded,
-        spec,
-        holders[0],
-        accumulator_of(layer, recorded, spec, quantities),
-        first_update=updates[holders[0]] + 1,
-        quantities=quantities,
-        optional_sums=optional_sums(recorded.of(layer.weight).detach(), quantities),
-    )
-    optimizer = optimizers[recording.optimizer]
-    recording.decay.rule = rule_of(optimizer, recording.group_in(optimizer))  # of a window without updates, too
-    if "traces" in quantities:
-        recording.trace(traced)
-    return recording
-
-
-def pool_for(recordings: Sequence[LayerRecording]) -> ThreadPoolExecutor | None:
-    """Threads for the kernel, which releases the interpreter lock; None for small models or a GPU."""
-    on_cpu = all(recording.layer.weight.device.type == "cpu" for recording in recordings)
-    threads, weights = torch.get_num_threads(), sum(recording.spec.weights for recording in recordings)
-    return ThreadPoolExecutor(threads) if on_cpu and threads > 1 and weights >= THREADED_WEIGHTS else None
-
-
-def _refuse_without_values(layer: BinaryLayer) -> None:
-    if layer.parameter.is_meta:
-        raise RecorderError(
-            f"the weight of binary layer {layer.name!r} is on the meta device, which has no values to record; move the "
-            "model to a real device, for example with to_empty(), and load its weights before recording"
-        )
-    if layer.parameter.layout != torch.strided:
-        raise RecorderError(
-            f"the weight of binary layer {layer.name!r} is sparse, but only dense weights can be recorded; convert it "
-            "with to_dense(), or exclude the layer with layers=[...]"
-        )

@@ -102,7 +102,8 @@ class States:
     def of(cls, layer: BinaryLayer) -> States:
         """The current states of a layer."""
         weight = layer.weight.detach()
-        unit = torch.finfo(weight.dtype).eps
+        # In 16 bits, the forward pass may use rounded weights of which this process keeps the exact ones.
+        unit = max(torch.finfo(weight.dtype).eps, torch.finfo(layer.used_dtype).eps)
         latent = weight.reshape(len(weight), -1).double()
         mean = latent.mean(dim=1, keepdim=True)
         coarse = 0.0 if unit <= SINGLE else unit

@@ -1,14 +1,17 @@
-"""Recording with several processes: rank 0 records, the other ranks only count updates; sharded models are refused."""
+"""Recording with several processes that hold the whole model: rank 0 records, the others only count updates."""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from recu_analysis.capture.adapters.placement import is_distributed
 from recu_analysis.errors import RecorderError
+from recu_analysis.store.shard_writer import ShardWriter
+from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,17 +30,34 @@ def is_first(model: torch.nn.Module) -> bool:
     return distributed.get_rank(group) == 0
 
 
-def refuse_sharded(model: torch.nn.Module) -> None:
-    """Raise RecorderError in every process if parameters of a model are sharded over processes.
+def refuse_unknown_shards(model: torch.nn.Module) -> bool:
+    """Whether `fully_shard` has sharded a model; its parameters are then put back into their shards.
 
-    FSDP (both versions), tensor parallelism and stage 3 of DeepSpeed shard parameters.
+    Raises
+    ------
+    RecorderError
+        If parameters are sharded in another way: by FSDP1, tensor parallelism or stage 3 of DeepSpeed. Every process
+        raises it.
     """
+    sharded = is_fully_sharded(model)
     for name, module in model.named_modules():
         if _is_a("torch.distributed.fsdp", "FullyShardedDataParallel", module):
-            raise _sharded(f"module {name or '(itself)'!r} is wrapped by FullyShardedDataParallel")
+            raise _unknown(f"module {name or '(itself)'!r} is wrapped by FullyShardedDataParallel (FSDP1)")
+        if _is_fully_sharded(module):
+            module.reshard()  # a pass without a backward pass may have left it unsharded
     for name, parameter in model.named_parameters():
-        if _is_a("torch.distributed.tensor", "DTensor", parameter) or hasattr(parameter, "ds_id"):
-            raise _sharded(f"parameter {name!r} is a shard")
+        if hasattr(parameter, "ds_id") or (is_distributed(parameter) and not sharded):
+            raise _unknown(f"parameter {name!r} is a shard, but not of fully_shard")
+    return sharded
+
+
+def is_fully_sharded(model: torch.nn.Module) -> bool:
+    """Whether `fully_shard` has sharded a part of a model."""
+    return any(_is_fully_sharded(module) for module in model.modules())
+
+
+def _is_fully_sharded(module: Any) -> bool:
+    return _is_a("torch.distributed.fsdp", "FSDPModule", module)
 
 
 def _is_a(module: str, kind: str, instance: object) -> bool:
@@ -46,10 +66,10 @@ def _is_a(module: str, kind: str, instance: object) -> bool:
     return torch_class is not None and isinstance(instance, torch_class)
 
 
-def _sharded(what: str) -> RecorderError:
+def _unknown(what: str) -> RecorderError:
     return RecorderError(
-        f"sharded weights cannot be recorded yet: {what}, so no process has the whole weights; train with "
-        "DistributedDataParallel, or record a model that is not sharded"
+        f"sharded weights of this kind cannot be recorded: {what}; shard the model with "
+        "torch.distributed.fsdp.fully_shard (FSDP2), or train with DistributedDataParallel"
     )
 
 
@@ -57,6 +77,8 @@ class IdleWriter:
     """A writer that writes nothing, for the recorders of other ranks."""
 
     run_id = ""
+    saved = -1
+    error: Exception | None = None
 
     def write_window(
         self,
@@ -87,3 +109,7 @@ class IdleWriter:
 
     def close(self) -> None:
         """Do nothing, because nothing is open."""
+
+
+#: What a recorder writes to.
+AnyWriter: TypeAlias = RunWriter | ShardWriter | IdleWriter

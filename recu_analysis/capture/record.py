@@ -42,6 +42,10 @@ def record(
     With several processes (DistributedDataParallel), every process calls this function and makes the same calls
     afterwards. Rank 0 records; the recorders of the other ranks count the updates and write nothing.
 
+    A model that ``torch.distributed.fsdp.fully_shard`` has sharded is recorded by every process, each its rows; `mark`,
+    `close_window`, `flush` and `close` then wait for all of them. It has no state within a window, and no
+    gradient-stats.
+
     Parameters
     ----------
     model : torch.nn.Module
@@ -102,14 +106,16 @@ def record(
         If the model has no binary layer.
     RecorderError
         If the optimizer does not hold a binary layer's weight, is already being recorded, or its steps cannot be seen;
-        if the weight is on the meta device, sparse or sharded; if a layer's forward pass does not use the states that
-        would be recorded. With `example` the last error is raised before anything is written; otherwise at the first
-        update, and the run is then marked as refused and may be overwritten. Later, if a parameter was replaced, or
-        weights moved although no update was seen.
+        if the weight is on the meta device or sparse, or sharded in an unknown way; if a layer's forward pass does not
+        use the states that would be recorded. With `example` the last error is raised before anything is written;
+        otherwise at the first update, and the run is then marked as refused and may be overwritten. Later, if a
+        parameter was replaced, or weights moved although no update was seen.
     RunExistsError
         If `run_dir` is not empty and neither `resume` nor `state` is given.
     StoreError
         If `run_dir` cannot be written or has too little free space.
+    LostProcessError
+        Also from the recorder's methods: if another process of a sharded training has ended.
 
     Examples
     --------

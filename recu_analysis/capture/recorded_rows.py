@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+
+from recu_analysis.capture.adapters.sharded_layer import ShardedLayer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,9 +67,53 @@ class RecordedRows:
         return whole
 
 
+class Part(NamedTuple):
+    """What this process records of a layer.
+
+    Attributes
+    ----------
+    spec : LayerSpec
+        The entry of what is recorded here.
+    recorded : RecordedRows
+        The rows in the tensors of this process.
+    whole : LayerSpec or None
+        The layer's entry in run.json, if other processes may record other rows; otherwise it is `spec`.
+    rows : tuple of int or None
+        With `whole`, the first of its rows that is recorded here, and one past the last.
+    """
+
+    spec: LayerSpec
+    recorded: RecordedRows
+    whole: LayerSpec | None = None
+    rows: tuple[int, int] | None = None
+
+
+def part_of(layer: BinaryLayer, sampling: Sampling | None) -> Part | None:
+    """What this process records of a layer: all its channels or a sample, as far as they are here; None if none is."""
+    if isinstance(layer, ShardedLayer):
+        return _part_of_shard(layer, sampling)
+    spec = recorded_spec(layer, sampling)
+    return Part(spec, RecordedRows(layer.shape, spec.channels))
+
+
 def recorded_spec(layer: BinaryLayer, sampling: Sampling | None) -> LayerSpec:
-    """A layer's entry in run.json, for a recording of all its channels or of a sample."""
+    """The entry in run.json of a layer that is not sharded, for a recording of all its channels or of a sample."""
     if sampling is None:
         return layer.spec
     sample = sampling.of(layer.name, layer.shape[0])
     return replace(layer.spec, shape=RecordedRows(layer.shape, sample).shape, channels=sample)
+
+
+def _part_of_shard(layer: ShardedLayer, sampling: Sampling | None) -> Part | None:
+    spec = layer.spec
+    if sampling is None:
+        whole = replace(spec, shape=spec.whole_shape, channels=None)
+        return Part(spec, RecordedRows(layer.shape), whole, layer.rows)
+    sample = sampling.of(layer.name, layer.channels)
+    first, stop = (bisect_left(sample.recorded, row) for row in layer.rows)
+    if first == stop:
+        return None
+    here = replace(sample, recorded=sample.recorded[first:stop])
+    recorded = RecordedRows(layer.shape, replace(here, recorded=tuple(at - layer.rows[0] for at in here.recorded)))
+    whole = replace(spec, shape=(len(sample.recorded), *layer.shape[1:]), channels=sample)
+    return Part(replace(spec, shape=recorded.shape, channels=here), recorded, whole, (first, stop))

@@ -14,7 +14,7 @@ from recu_analysis.capture.arguments import number_of_updates, require_arguments
 from recu_analysis.capture.environment import what_trains
 from recu_analysis.capture.gradient_sums import need_gradients
 from recu_analysis.capture.interrupts import interrupts_deferred
-from recu_analysis.capture.layer_recording import pool_for, record_layer
+from recu_analysis.capture.layer_start import pool_for, record_layer
 from recu_analysis.capture.metrics import plain
 from recu_analysis.capture.optimizers import (
     Steps,
@@ -25,8 +25,9 @@ from recu_analysis.capture.optimizers import (
     was_skipped,
 )
 from recu_analysis.capture.outside import OtherOptimizers, unseen_movement_error, warn_after_the_end
-from recu_analysis.capture.rank_zero import IdleWriter, is_first, refuse_sharded
-from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor
+from recu_analysis.capture.ranks import ranks_of, require_alike
+from recu_analysis.capture.recorded_rows import part_of
+from recu_analysis.capture.resuming import RecordingPosition, begin, name_tensor, unfinished_window_error
 from recu_analysis.capture.traces import chosen_weights
 from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import RecorderError
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
     from recu_analysis.capture.adapters import BinaryLayer
     from recu_analysis.capture.layer_recording import LayerRecording
     from recu_analysis.capture.traces import TracesArgument
-    from recu_analysis.store.writer import RunWriter
 
 
 class Recorder:
@@ -80,39 +80,42 @@ class Recorder:
         self._needs_gradients = need_gradients(self._quantities)
         self._closed = False
         self._position = RecordingPosition.first(len(self._optimizers), resume, state)
-        refuse_sharded(model)  # from here on, every process runs the same checks, so an error ends all of them
-        found = binary_layers(model, layers)
-        traced = chosen_weights({layer.name: layer.shape for layer in found}, traces, sampling)
-        warn_of_left_out(found, self._optimizers)
-        self._verification = Verification() if example is None else Verification.of_example(model, found, example)
-        self._verification.settle()
-        self._recordings = [
-            record_layer(
-                layer,
-                self._optimizers,
-                self._position.updates,
-                self._quantities,
-                traced.get(layer.name, ()),
-                sampling,
-            )
-            for layer in (found if is_first(model) else [])
-        ]
+        self._ranks = ranks_of(model)
+        with self._ranks.agreeing():  # every process runs the same checks, so an error ends all of them
+            if self._ranks.sharded and state is not None:
+                raise unfinished_window_error()
+            found = binary_layers(model, layers)
+            traced = chosen_weights({layer.name: layer.shape for layer in found}, traces, sampling)
+            warn_of_left_out(found, self._optimizers)
+        require_alike(self._ranks, found, (self._quantities, traced, sampling, every, resume, len(self._optimizers)))
+        with self._ranks.agreeing():
+            found = self._ranks.held(found)
+            self._verification = Verification() if example is None else Verification.of_example(model, found, example)
+            self._verification.settle()
+            parts = [(layer, part_of(layer, sampling)) for layer in (found if self._ranks.records else [])]
+            self._recordings = [
+                record_layer(
+                    layer, self._optimizers, self._position.updates, self._quantities, traced.get(layer.name, ()), part
+                )
+                for layer, part in parts
+                if part is not None
+            ]
         self._pool = pool_for(self._recordings)
         self.window_bytes = window_bytes([recording.spec for recording in self._recordings], self._quantities)
-        self._writer: RunWriter | IdleWriter = IdleWriter()
-        if self._recordings:
-            self._writer = begin(
-                self._run_dir,
-                self._recordings,
-                self._position,
-                resume=resume,
-                state=state,
-                configuration=configuration or {},
-                quantities=self._quantities,
-                about=what_trains(model, self._optimizers),
-            )
+        self._writer = begin(
+            self._run_dir,
+            self._recordings,
+            self._position,
+            self._ranks,
+            resume=resume,
+            state=state,
+            configuration=configuration or {},
+            quantities=self._quantities,
+            about=what_trains(model, self._optimizers),
+        )
         self._resumed, self._began = resume is not None or state is not None, list(self._position.updates)
         self._handles: list[RemovableHandle] = []
+        self._shared: dict[str, float | None] = {}
         try:
             self._watch(found)
             if self._verification.shares:
@@ -171,7 +174,7 @@ class Recorder:
         """
         self._refuse_closed()
         line = {"lr": self.lr} | {name: plain(name, value) for name, value in metrics.items()}
-        self._settle()
+        self._settle(together=True)
         self._refuse_unseen()
         with interrupts_deferred():
             # The mark belongs to a window that `every` or `close_window` has just closed.
@@ -192,7 +195,7 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        self._settle()
+        self._settle(together=True)
         with interrupts_deferred():
             if self._open:
                 self._position.unmarked = self._write_window()
@@ -208,7 +211,7 @@ class Recorder:
             If a window could not be written.
         """
         self._refuse_closed()
-        self._writer.flush()
+        self._ranks.confirm(self._writer)
 
     def state_dict(self) -> dict[str, torch.Tensor]:
         """State with which another process can continue the recording in the middle of the open window.
@@ -225,10 +228,12 @@ class Recorder:
         Raises
         ------
         RecorderError
-            If the recording is closed.
+            If the recording is closed, or the model is sharded.
         StoreError
             If a window could not be written.
         """
+        if self._ranks.sharded:
+            raise unfinished_window_error()
         self.flush()
         layers = {f"{name}/{t.layer.name}": tensor for t in self._recordings for name, tensor in t.state().items()}
         return self._position.tensors() | {"run": name_tensor(self._writer.run_id)} | layers
@@ -245,10 +250,10 @@ class Recorder:
         """
         if self._closed:
             return
-        self._settle()
+        self._settle(together=True)
         if self._position.updates != self._began and self._verification.give_up(say=bool(self._recordings), ended=True):
             self._tell_layers()
-        if self._position.updates == self._began or self._other_optimizers.names:
+        if self._position.updates == self._began or any(self._ranks.gathered(bool(self._other_optimizers.names))):
             self._refuse_unseen()
         # A final validation may have moved weights; this is not a reason to end a training with an error.
         for recording in self._recordings:
@@ -259,7 +264,17 @@ class Recorder:
         try:
             if self._open:
                 self._write_window(partial=True)
+            if self._ranks.sharded:
+                self._ranks.confirm(self._writer)
         finally:
+            self._writer.close()
+            self._ranks.end()
+
+    def _leave(self) -> None:
+        """End the recording of this process alone: the open window, which needs all processes, is not written."""
+        if not self._closed:
+            self._closed = True
+            self._stop()
             self._writer.close()
 
     def _stop(self) -> None:
@@ -296,7 +311,11 @@ class Recorder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            self.close()
+            # The other processes may wait for this one elsewhere, so an error ends the recording without them.
+            if error is not None and self._ranks.sharded:
+                self._leave()
+            else:
+                self.close()
         except Exception as failure:
             if error is None:
                 raise
@@ -311,9 +330,12 @@ class Recorder:
         if self._closed:
             raise RecorderError("the recording is closed; call mark() and flush() inside its with block")
 
-    def _settle(self) -> None:
-        """Process the results of the forward passes; end the recording with RecorderError if one uses other states."""
-        with self._ending(wrong=True):
+    def _settle(self, *, together: bool = False) -> None:
+        """Process the results of the forward passes; end the recording with RecorderError if one uses other states.
+
+        If `together`, an error of one process ends all processes that record the model.
+        """
+        with self._ending(wrong=True), self._ranks.agreeing() if together else contextlib.nullcontext():
             if self._verification.settle():
                 self._tell_layers()
 
@@ -321,7 +343,7 @@ class Recorder:
         """End the recording with RecorderError if weights moved although the window has no update."""
         if self._position.unmarked is not None:
             return  # a window was just closed, and the next one has not begun
-        with self._ending(wrong=False):
+        with self._ending(wrong=False), self._ranks.agreeing():
             for recording in self._recordings:
                 if recording.unseen_movement().weights:
                     optimizer = self._optimizers[recording.optimizer]
@@ -350,16 +372,18 @@ class Recorder:
             raise
 
     def _tell_layers(self) -> None:
-        self._writer.rewrite_layers(
-            [self._verification.verified_spec(recording.spec) for recording in self._recordings]
-        )
+        if not self._ranks.sharded:  # otherwise the end of a window tells what all processes have seen
+            self._writer.rewrite_layers(
+                [self._verification.verified_spec(recording.spec) for recording in self._recordings]
+            )
 
     def _before_hook(self, index: int) -> Any:
         def before_step(optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
             outermost, failed = self._steps[index].begins()
             if not outermost:
                 return
-            self._settle()
+            # The first pass shows the weights of most layers.
+            self._settle(together=self._position.updates[index] == self._began[index])
             recordings, closure = self._of(index), has_closure(args, kwargs)
             for recording in recordings:
                 # Movement by a failed step is not an update. Otherwise one check per window is enough.
@@ -415,9 +439,17 @@ class Recorder:
             recording.layer.name: recording.digest_text() for recording in self._recordings if recording.outside.goes_on
         }
         states = {recording.layer.name: recording.take() for recording in self._recordings}
+        self._shares_of_all(self._ranks.finish(self._recordings, states, self._writer, self._verification.shares))
         first, last = min(self._position.window_start) + 1, max(self._position.updates)
         self._position.window_start = list(self._position.updates)
         more = {"moved": moved} if moved else {}
         number = self._writer.write_window(states, first_update=first, last_update=last, partial=partial, more=more)
         warn_of_infinite(states)
         return number
+
+    def _shares_of_all(self, shares: Mapping[str, float | None]) -> None:
+        """Tell readers what all processes that record the model have seen of its layers."""
+        if self._ranks.sharded and shares != self._shared:
+            seen = Verification(shares=dict(shares))
+            self._writer.rewrite_layers([seen.verified_spec(recording.run_spec) for recording in self._recordings])
+            self._shared = dict(shares)

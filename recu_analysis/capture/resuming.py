@@ -11,13 +11,16 @@ import torch
 
 from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.capture.environment import environment
-from recu_analysis.errors import InputError, StoreError
+from recu_analysis.capture.rank_zero import AnyWriter, IdleWriter
+from recu_analysis.errors import InputError, RecorderError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.joined import ROWS, JoinedFile
 from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run, read_header
-from recu_analysis.store.starting import check_same_channels
+from recu_analysis.store.shard_writer import FirstShardWriter, ShardWriter
+from recu_analysis.store.starting import check_same_channels, check_same_weights
 from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
@@ -25,7 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from recu_analysis.capture.accumulate import Array
     from recu_analysis.capture.layer_recording import LayerRecording
+    from recu_analysis.capture.ranks import Alone
     from recu_analysis.store.window import LayerRecord, Window
 
 
@@ -77,13 +82,14 @@ def begin(
     path: Path,
     recordings: Sequence[LayerRecording],
     position: RecordingPosition,
+    ranks: Alone,
     *,
     resume: int | None,
     state: Mapping[str, torch.Tensor] | None,
     configuration: Mapping[str, Any],
     quantities: Sequence[str],
     about: Mapping[str, Any],
-) -> RunWriter:
+) -> AnyWriter:
     """Open a run for writing and write the state at which the recording begins or continues.
 
     Parameters
@@ -93,39 +99,77 @@ def begin(
     recordings : sequence of LayerRecording
     position : RecordingPosition
         Changed in place if the optimizers of a resumed run have different counts.
+    ranks : Alone
+        The processes that record the model; every one of them calls this function.
     resume, state, configuration, quantities
         As for `record`.
     about : mapping
         Further entries of the environment.
     """
     path = absolute(path)
-    before: dict[str, LayerState] | None = None
-    if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
-        _adopt(path, recordings, state)
-    if state is not None:
-        load(recordings, state)
-        resume = max(position.window_start)
-        before = window_before(path, recordings, resume)
-    elif resume is not None and os.path.lexists(path / RUN_FILE):
-        before = _taken_up(path, recordings, position, resume)
-    before = before or {recording.layer.name: recording.take() for recording in recordings}
-    last = resume or 0
-    writer = RunWriter(
-        path,
-        [recording.spec for recording in recordings],
-        configuration=configuration,
-        environment=environment() | dict(about),
-        resume=resume,
-        start=before,
-        quantities=rows_of(quantities),
-    )
+    writer: AnyWriter = IdleWriter()
     try:
-        writer.write_window(before, first_update=last + 1, last_update=last)
-        writer.flush()  # if the disk fails here, the start fails and is undone
+        before: dict[str, LayerState] | None = None
+        with ranks.agreeing():
+            if ranks.records:
+                if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
+                    _adopt(path, recordings, state)
+                if state is not None:
+                    load(recordings, state)
+                    resume = max(position.window_start)
+                    before = window_before(path, recordings, resume)
+                elif resume is not None and os.path.lexists(path / RUN_FILE):
+                    before = _taken_up(path, recordings, position, resume)
+            before = before or {recording.layer.name: recording.take() for recording in recordings}
+        ranks.finish(recordings, before, writer, {})
+        with ranks.agreeing():
+            if ranks.records and ranks.shard[0] == 0:
+                writer = (FirstShardWriter if ranks.sharded else RunWriter)(
+                    path,
+                    [recording.run_spec for recording in recordings],
+                    configuration=configuration,
+                    environment=environment() | dict(about),
+                    resume=resume,
+                    start=before,
+                    quantities=rows_of(quantities),
+                    shards=ranks.shard[1],
+                )
+            elif ranks.records and resume is not None:
+                _check_weights(path, before, resume)
+        if ranks.sharded:
+            writer = _joined_in(ranks, writer)
+        with ranks.agreeing():
+            last = resume or 0
+            writer.write_window(before, first_update=last + 1, last_update=last)
+            writer.flush()  # if the disk fails here, the start fails and is undone
     except BaseException:
         writer.abandon()
         raise
     return writer
+
+
+def _check_weights(path: Path, before: Mapping[str, LayerState], resume: int) -> None:
+    """Raise StoreError unless the rows of this process are those at the end of the window before, if there is one."""
+    ended = ended_window(path, resume)
+    if ended is not None:
+        check_same_weights(ended, before, path)
+
+
+def _joined_in(ranks: Alone, writer: AnyWriter) -> AnyWriter:
+    """The writer of this process beside that of the first one, which has made the segment."""
+    place = next(each for each in ranks.gathered(writer.place if isinstance(writer, RunWriter) else None) if each)
+    with ranks.agreeing():
+        if ranks.records and ranks.shard[0] > 0:
+            return ShardWriter(place, ranks.shard)
+    return writer
+
+
+def unfinished_window_error() -> RecorderError:
+    """The error about a state in the middle of a window of a sharded model."""
+    return RecorderError(
+        "a recording of a sharded model cannot go on in the middle of a window, so it has no state to save or load; "
+        "save checkpoints after mark() or close_window(), and continue there with resume="
+    )
 
 
 def name_tensor(run_id: str) -> torch.Tensor:
@@ -138,7 +182,7 @@ def _adopt(path: Path, recordings: Sequence[LayerRecording], state: Mapping[str,
     header = read_header(path)
     if state is not None and not torch.equal(name_tensor(header.run_id), state.get("run", torch.empty(0)).cpu()):
         raise InputError(f"state= is not of the run in {path}; pass the folder of the run from which it was taken")
-    check_same_channels(header.layers, [recording.spec for recording in recordings], path)
+    check_same_channels(header.layers, [recording.run_spec for recording in recordings], path)
     specs = {spec.name: spec for spec in header.layers}
     for recording in recordings:
         spec = specs.get(recording.layer.name, recording.spec)
@@ -153,26 +197,32 @@ def _taken_up(
 ) -> dict[str, LayerState] | None:
     """Continue from the window that ends at an update; return the state of the layers, None without such a window."""
     ended = ended_window(path, update)
-    if ended is None or any(ended.specs.get(recording.layer.name) != recording.spec for recording in recordings):
+    if ended is None or any(ended.specs.get(recording.layer.name) != recording.run_spec for recording in recordings):
         return None
     _count_on(recordings, position, ended)
     _resume_sums(recordings, ended)
     for recording in recordings:
-        if _moved_to(ended, recording.layer.name) == recording.digest_text():
+        if _moved_to(ended, recording) == recording.digest_text():
             # Movement after the last update is part of the next one, as in a recording that never stopped.
-            recording.begin_from(torch.from_numpy(ended[recording.layer.name].weight.copy()))
+            recording.begin_from(torch.from_numpy(recording.here(ended[recording.layer.name].weight).copy()))
             recording.outside.counted = recording.moved()  # the earlier window has already counted it
         effective = ended[recording.layer.name].effective if "effective" in ended.quantities else None
         if effective is not None and isinstance(recording.accumulator, EffectiveAccumulator):
             recording.accumulator.take_up(effective)
-    states = {recording.layer.name: recording.take() for recording in recordings}
-    return {name: _as_stored(state, ended[name]) for name, state in states.items()}
+    return {
+        recording.layer.name: _as_stored(recording.take(), recording.here(ended[recording.layer.name].weight))
+        for recording in recordings
+    }
 
 
-def _moved_to(ended: Window, layer: str) -> str | None:
+def _moved_to(ended: Window, recording: LayerRecording) -> str | None:
     """The digest of a layer's weights in the model at the end of a window, if they differ from the stored weights."""
-    moved = ended.header.more.get("moved")
-    return moved.get(layer) if isinstance(moved, dict) else None
+    name, rows = recording.layer.name, recording.rows and list(recording.rows)
+    for header in ended.file.headers if isinstance(ended.file, JoinedFile) else (ended.header,):
+        moved = header.more.get("moved")
+        if isinstance(moved, dict) and name in header.layers and header.layers[name].more.get(ROWS) == rows:
+            return moved.get(name)
+    return None
 
 
 def _count_on(recordings: Sequence[LayerRecording], position: RecordingPosition, ended: Window) -> None:
@@ -187,9 +237,8 @@ def _count_on(recordings: Sequence[LayerRecording], position: RecordingPosition,
             recording.first_update = counts[recording.optimizer] + 1
 
 
-def _as_stored(state: LayerState, record: LayerRecord) -> LayerState:
+def _as_stored(state: LayerState, stored: Array) -> LayerState:
     """Use the stored bytes of the weights if the values are equal; 0 equals -0, and NaN equals NaN."""
-    stored = record.weight
     if not np.array_equal(stored, state["weight"], equal_nan=True):
         return state
     return LayerState(state.summary, {**state.arrays, "weight": stored})
@@ -228,7 +277,7 @@ def _resume_sums(recordings: Sequence[LayerRecording], ended: Window) -> None:
                 ended[recording.layer.name].array(optional_sum.name) if optional_sum.name in ended.quantities else None
             )
             if array is not None:
-                optional_sum.resume(array)
+                optional_sum.resume(recording.here(array))
 
 
 def window_before(

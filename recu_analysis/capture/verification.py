@@ -104,17 +104,22 @@ class Watch:
             self.best = found
 
     def _compared(self, used: torch.Tensor) -> Comparison | None:
-        if not self.layer.parameter.isfinite().all():
+        if not self.layer.weight.isfinite().all():
             return None  # one NaN can affect every state of a layer
         if self._states is None:
             self._states = States.of(self.layer)
-        found = compare(used, self._states, one_size=self.layer.one_size)
+        found = self._best(used, self._states)
         if (found is None or found.share) and self._latent is not None and self.layer.in_place:
             # The parameter may hold the signs of this pass; the states are those of the saved latent weights.
             with self.layer.holding(self._latent()):
                 states = States.of(self.layer)
-            return compare(used, states, one_size=self.layer.one_size)
+            return self._best(used, states)
         return found
+
+    def _best(self, used: torch.Tensor, states: States) -> Comparison | None:
+        """The best comparison of what may be the layer's weight in an operand."""
+        found = (compare(each, states, one_size=self.layer.one_size) for each in self.layer.parts_of_used(used))
+        return min((each for each in found if each is not None), key=lambda each: each.share, default=None)
 
 
 def _is_traced() -> bool:

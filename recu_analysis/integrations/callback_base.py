@@ -8,8 +8,9 @@ from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recu_analysis.capture.rank_zero import is_fully_sharded
 from recu_analysis.capture.record import record
-from recu_analysis.errors import StoreError
+from recu_analysis.errors import RecorderError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.locked_folder import absolute
 
@@ -70,6 +71,15 @@ class CallbackRecording:
     def holds_run(self) -> bool:
         """Whether there is a run to resume."""
         return (absolute(self.run_dir) / RUN_FILE).exists()
+
+    def require_whole(self, model: torch.nn.Module) -> None:
+        """Raise RecorderError in every process if a model is sharded: a callback records in one process alone."""
+        if is_fully_sharded(model):
+            raise RecorderError(
+                "this callback cannot record a model that fully_shard has sharded, because all processes must record "
+                "it; call ra.record in a training loop of your own, with accelerate or without, or train with "
+                "DistributedDataParallel"
+            )
 
     def begin(
         self,

@@ -77,6 +77,7 @@ class RecordLatentWeights(Callback):
     def on_train_start(self, trainer: Any, pl_module: torch.nn.Module) -> None:
         """Begin to record: optimizers exist, the module is on its device, and a checkpoint is restored."""
         self._ended = None
+        self._recording.require_whole(pl_module)
         # A trainer that has trained before continues from there.
         state = self._loaded or (self._last if trainer.global_step else {})
         stopped = self._recording.update  # not None if Lightning restarted without an end or an exception

@@ -96,6 +96,7 @@ class RecordLatentWeights(TrainerCallback, ExportableState):
         stopped = self._recording.update
         self.close()
         self._metrics, self._ended = {}, None
+        self._recording.require_whole(model)
         if state.is_world_process_zero:
             position = self._position(state)
             if stopped is not None and position is None:

@@ -32,13 +32,13 @@ class Chain:
             if window.number and not window.header.is_state:  # else window 0, the state at the start, is lost
                 self.missing.append(missing_before(window))
             self.windows.append(window)
-        elif window.header.is_state and window.header.follows(last.header):
+        elif window.header.is_state and window.follows(last):
             self._broken = False
         elif problem := _contradiction(window, last):
             self.contradictions.append(problem)
             self._broken = True
         else:
-            if not window.header.is_state and not self._broken and not window.header.follows(last.header):
+            if not window.header.is_state and not self._broken and not window.follows(last):
                 self.missing.append(missing_before(window))
             self.windows.append(replace(window, previous=None if self._broken else last))
             self._broken = False
@@ -61,7 +61,7 @@ def _contradiction(window: Window, last: Window) -> str | None:
     """How the weights, the updates or the number of a window contradict the window before; None if they do not."""
     after, before = window.header, last.header
     if after.is_state and after.counts_on(before):
-        layer = after.other_weights(before)[0]
+        layer = window.other_weights(last)[0]
         return (
             f"{window.where} continues with other weights of layer {layer!r:.80} than those at the end of "
             f"{last.where}, update {last.last_update}; later windows are not connected with earlier ones"
@@ -119,7 +119,7 @@ def check_connected(windows: Sequence[Window]) -> None:
         if not window.header.is_state:
             _ = window.before
     for before, window in pairwise(windows):
-        follows = window.connected if window.previous is before else window.header.follows(before.header)
+        follows = window.connected if window.previous is before else window.follows(before)
         if not follows:
             raise WindowNotFoundError(
                 f"{_unseen(window.header, before.header)} in no window between {before.where} and {window.where}; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -75,6 +75,12 @@ class LayerSpec:
     z: str = field(default="effective", compare=False)
     traced: tuple[int, ...] = field(default=(), compare=False)
     channels: Sample | None = None
+
+    def with_verdict(self, new: LayerSpec) -> LayerSpec:
+        """The entry with the verification result of another one, if that has one."""
+        if new.verified is None:
+            return self
+        return replace(self, verified=new.verified, differs=new.differs, more={**self.more, **new.more})
 
     @property
     def knows_z(self) -> bool:

@@ -21,8 +21,8 @@ OF = ("weights", "flipped", "channels", "states", "traced", "layer")
 TENSOR_DTYPES = ("latent", "float32", "float64", "uint16", "uint32", "int64")
 LAYER_DTYPES = ("int", "number", "matrix", "bool", "list", "numbers")
 #: When a quantity is kept: always, by default, on request, on request if the layer has it, if weights are chosen for
-#: it, if the layer has it, or by no recording yet.
-KEPT = ("always", "default", "request", "request, known", "chosen", "known", "planned")
+#: it, if the layer has it, if the layer is sharded, or by no recording yet.
+KEPT = ("always", "default", "request", "request, known", "chosen", "known", "sharded", "planned")
 
 
 #: Maximal number of rows in a run.
@@ -275,7 +275,7 @@ _ROWS = (
     Quantity("outside_updates", "layer", "int", "count", "known", "", "times that weights moved outside updates"),
     Quantity("outside_weights", "layer", "int", "count", "known", "", "weights that moved outside updates, each time"),
     Quantity("outside_step", "layer", "number", "max", "known", "w", "largest step of a weight outside updates"),
-    Quantity("rows", "layer", "list", "same", "planned", "", "rows of dim 0 in this shard: first, one past the last"),
+    Quantity("rows", "layer", "list", "same", "sharded", "", "rows of dim 0 in this shard: first, one past the last"),
 )
 #: Every row by its name.
 TABLE: dict[str, Quantity] = {row.name: row for row in _ROWS}

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from recu_analysis.errors import DamagedError, InputError, NotARunError, RecuError, WindowNotFoundError, kind_of_value
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
-from recu_analysis.store.consistency import other_updates
 from recu_analysis.store.display import count, html_facts, html_rows, mark_text, plain_text
 from recu_analysis.store.ends import lost_windows, with_end
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.layer_selection import numbers_text, window_number
+from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
     Segment,
@@ -29,10 +29,8 @@ from recu_analysis.store.segments import (
     numbered,
     read_marks,
     read_segment,
-    shards,
 )
-from recu_analysis.store.shard import ShardHeader
-from recu_analysis.store.tensors import TensorFile, read_small
+from recu_analysis.store.tensors import read_small
 from recu_analysis.store.window import Window, Windows
 
 if TYPE_CHECKING:
@@ -40,7 +38,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from recu_analysis.store.header import LayerSpec
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt", ".tar", ".th", ".ckpt", ".bin", ".safetensors")
 
@@ -355,7 +352,7 @@ def _segment_windows(segment: Segment, header: RunHeader, problems: list[str]) -
     marked = _marked(segment.folder, header.version, problems)
     for number, folder in numbered(segment.folder, names.WINDOW_NAME):
         try:
-            if shards(folder):
+            if complete(folder):
                 marked.discard(number)
                 window = open_window(number, folder, segment, header, specs)
                 problems.extend(contradicting_start(window, segment))
@@ -386,23 +383,3 @@ def contradicting_start(window: Window, segment: Segment) -> list[str]:
     return [
         f"{window.where} ends at update {last}, but {segment.folder / names.SEGMENT_FILE} starts from update {start}"
     ]
-
-
-def open_window(number: int, folder: Path, segment: Segment, header: RunHeader, specs: dict[str, LayerSpec]) -> Window:
-    """A window, not linked to its predecessor; raise DamagedError if its header does not fit its place in the run."""
-    path = folder / names.shard_name(0, 1)
-    where = f"window {number} ({path})"
-    ranks = shards(folder)
-    if ranks and path.name not in ranks:
-        raise DamagedError(f"{where} has several shards, such as {ranks[0]}; this version reads windows with one shard")
-    file = TensorFile(path, where)
-    shard = ShardHeader.from_metadata(file.metadata, where, header.version, header.quantities)
-    if (shard.run_id, shard.segment, shard.window) != (header.run_id, segment.number, number):
-        raise DamagedError(f"{where} is damaged: its header belongs to another run or to another place in this run")
-    odd = other_updates(shard) if segment.one_optimizer else None
-    if odd:
-        raise DamagedError(f"{where} is damaged: its numbers contradict each other: {odd}")
-    missing = [name for name in specs if name not in shard.layers]
-    if missing:
-        raise DamagedError(f"{where} is damaged: it has no layer {missing[0]!r:.80}")
-    return Window(number, file, shard, where, specs, header.quantities, None)

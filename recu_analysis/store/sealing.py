@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import xxhash
 
 from recu_analysis.errors import DamagedError
-from recu_analysis.store.format import MAX_DEPTH
+from recu_analysis.store.format import FORMAT_VERSION, MAX_DEPTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,6 +90,11 @@ def respelled(text: bytes) -> bool:
 
 #: How Python writes JSON: as run.json, as the other files of a run, and by default.
 _SPELLINGS: Final[tuple[dict[str, Any], ...]] = ({"indent": 2}, {"separators": (",", ":")}, {})
+
+
+def refusal(segment: int, reason: str) -> str:
+    """The text of refused.json: why the recording of a segment must not be trusted."""
+    return dump_json(sealed({"format": FORMAT_VERSION, "segment": segment, "reason": reason}))
 
 
 def dump_mark(mark: Mapping[str, Any], number: int) -> str:

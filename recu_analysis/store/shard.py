@@ -60,14 +60,14 @@ class ShardHeader:
         ends = {name: layer.next_update for name, layer in other.layers.items()}
         return ends == {name: layer.first_update for name, layer in self.layers.items()}
 
-    def follows(self, other: ShardHeader) -> bool:
-        """Whether nothing was missed between another window and this one; a state must repeat its final weights."""
-        return self.counts_on(other) and not (self.is_state and self.other_weights(other))
-
     def other_weights(self, other: ShardHeader) -> list[str]:
         """The layers whose final weights differ from those of another window, by their digests."""
         names = {name: f"weight/{name}" for name in self.layers}
         return [name for name, tensor in names.items() if self.digests.get(tensor) != other.digests.get(tensor)]
+
+    def joins(self, layer: str) -> bool:
+        """Whether the weights of a layer are in several shards; a joined header lists their digests."""
+        return "," in str(self.digests.get(f"weight/{layer}", ""))
 
     @classmethod
     def from_metadata(

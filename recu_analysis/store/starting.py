@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import as_store_error, delete, resolved
+from recu_analysis.store.joined import ROWS
+from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.quantities import requests_of
-from recu_analysis.store.run import open_window, read_header
+from recu_analysis.store.run import read_header
 from recu_analysis.store.sealing import digest, unsealed
 from recu_analysis.store.segments import numbered, read_marks, read_segment
 from recu_analysis.store.tensors import read_small
@@ -16,6 +18,8 @@ from recu_analysis.store.tensors import read_small
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec, RunHeader
     from recu_analysis.store.quantities import Quantity
@@ -115,13 +119,16 @@ def _holds_states_only(item: Path, header: RunHeader) -> bool:
         {entry.name for entry in _beside_staging(item)} <= own
         and marked <= states.keys()
         and all(open_window(number, each, segment, header, specs).header.is_state for number, each in states.items())
-        and all(len(list(folder.iterdir())) == 1 for folder in states.values())
+        and all(len(list(folder.iterdir())) == len(complete(folder)) for folder in states.values())
     )
 
 
-def sweep(history: Path) -> None:
-    """Delete temporary files of recorders, such as unfinished files after a crash; links are not followed."""
-    segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
+def sweep(history: Path, *, keep: Path | None = None) -> None:
+    """Delete temporary files of recorders, such as unfinished files after a crash; links are not followed.
+
+    Those of the segment `keep` stay: other processes write to it now.
+    """
+    segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME) if segment != keep]
     for folder in (history, *(segment / names.STAGING for segment in segments)):
         if folder.is_dir() and not folder.is_symlink():
             for item in folder.iterdir():
@@ -177,13 +184,22 @@ def check_same_layers(recorded: Sequence[LayerSpec], given: Sequence[LayerSpec],
 def check_same_weights(ended: Window, start: Mapping[str, LayerState], path: Path) -> None:
     """Raise StoreError, which names a layer, unless these are the final weights of a window."""
     for name, state in start.items():
-        tensor = f"weight/{name}"
-        if digest(tensor, state.tensors(name)[tensor]) != ended.header.digests.get(tensor):
+        if not _has_weights(ended, name, state):
             raise StoreError(
                 f"{path} cannot be resumed at update {ended.last_update}: the weights of layer {name!r:.80} differ "
                 "from those recorded at that update; load the checkpoint of that update first, or record into another "
                 "folder"
             )
+
+
+def _has_weights(ended: Window, name: str, state: LayerState) -> bool:
+    """Whether a state of a layer, or of the rows of one shard, has the final weights of a window."""
+    tensor, rows = f"weight/{name}", state.summary.more.get(ROWS)
+    weight = state.tensors(name)[tensor]
+    if rows is None and not ended.header.joins(name):
+        return digest(tensor, weight) == ended.header.digests.get(tensor)
+    stored: NDArray[Any] = ended[name].weight
+    return weight.tobytes() == (stored if rows is None else stored[slice(*rows)]).tobytes()
 
 
 def window_at(windows: Sequence[Window], update: int, path: Path) -> Window | None:

@@ -14,8 +14,9 @@ from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.consistency import odd_flips, odd_traces
 from recu_analysis.store.ends import with_end
+from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.quantities import TRACES, UNION, tensors_of
-from recu_analysis.store.run import Run, as_run, open_run, open_window, read_header
+from recu_analysis.store.run import Run, as_run, open_run, read_header
 from recu_analysis.store.sealing import load_json, respelled, seal
 from recu_analysis.store.segments import Segment, limit, missing_places, numbered, read_marks, read_segment, shards
 from recu_analysis.store.tensors import TensorFile, TornError, read_small
@@ -165,7 +166,7 @@ def _segment(run: Run, number: int, folder: Path) -> Iterator[FileStatus]:
     last = max((row.window or 0 for row in rows if row.bytes is not None), default=-1)
     for row in rows:
         lost = row.verdict == "unfinished" and row.window is not None and (row.window < last or row.window in marked)
-        yield _missing(row.file, number, row.window, f"{row.file} is empty") if lost else row
+        yield _missing(row.file, number, row.window, row.detail) if lost else row
     yield from _leftovers(folder / names.STAGING)
 
 
@@ -240,55 +241,65 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
         yield _missing(str(file), number, index, text)
     before: Window | None = None
     for index, place in places:
-        status, window = _shard(run, Segment(folder, number, 0), index, place)
+        statuses, window = _shards(run, Segment(folder, number, 0), index, place)
         if window is None:
             lost.add(index)
         else:
             if not _goes_on(window, before, lost):
                 yield _missing(str(folder), number, None, missing_before(window))
             before = window
-        yield status
-        for name in _strangers(place):
-            yield FileStatus(
-                str(place / name), "damaged", number, index, detail=f"{place / name} does not belong in this folder"
-            )
+        yield from statuses
 
 
 def _goes_on(window: Window, before: Window | None, lost: set[int]) -> bool:
     """Whether a window follows the one before, or the windows between them are known to be lost."""
     if window.updates == 0:
         return True  # a state, at which a recording begins again
-    if before is not None and window.header.follows(before.header):
+    if before is not None and window.follows(before):
         return True
     return any((before.number if before else -1) < other < window.number for other in lost)
 
 
-def _strangers(place: Path) -> list[str]:
-    try:
-        return [name for name in shards(place) if name != names.shard_name(0, 1)]
-    except DamagedError:
-        return []  # the status of the window reports it
-
-
-def _shard(run: Run, segment: Segment, number: int, place: Path) -> tuple[FileStatus, Window | None]:
-    file = place / names.shard_name(0, 1)
+def _shards(run: Run, segment: Segment, number: int, place: Path) -> tuple[list[FileStatus], Window | None]:
+    """The status of every shard of a window, and the window if it has all of them and they are sound."""
     fields: dict[str, Any] = {"segment": segment.number, "window": number}
     try:
-        if not shards(place):
-            return FileStatus(str(place), "unfinished", **fields, detail=f"{place} is empty"), None
-        fields["bytes"] = file.lstat().st_size
-        window = open_window(number, place, segment, run.header, {spec.name: spec for spec in run.header.layers})
-        fields |= {"first_update": window.first_update, "last_update": window.last_update}
+        found, wanted = shards(place), complete(place)
+    except RecuError as error:
+        return [FileStatus(str(place), "damaged", **fields, detail=str(error))], None
+    if not wanted:
+        text = f"{place} {f'has only {len(found)} of its shards, such as {found[0]}' if found else 'is empty'}"
+        return [FileStatus(str(place), "unfinished", **fields, detail=text)], None
+    others = [
+        FileStatus(str(place / name), "damaged", **fields, detail=f"{place / name} does not belong in this folder")
+        for name in found
+        if name not in wanted
+    ]
+    own, window = _whole(run, segment, number, [place / name for name in wanted])
+    return [*own, *others], window
+
+
+def _whole(run: Run, segment: Segment, number: int, files: Sequence[Path]) -> tuple[list[FileStatus], Window | None]:
+    """The status of all shards of a window, and the window if they are sound."""
+    rows = [FileStatus(str(file), "whole", segment.number, number, bytes=file.lstat().st_size) for file in files]
+    specs = {spec.name: spec for spec in run.header.layers}
+    try:
+        window = open_window(number, files[0].parent, segment, run.header, specs)
+        first, last = window.first_update, window.last_update
+        rows = [replace(row, first_update=first, last_update=last) for row in rows]
         check_window(window)
     except (RecuError, OSError) as error:
-        gone = isinstance(error, FileNotFoundError)
-        detail = f"window {number} ({file}) is missing" if gone else str(error)
-        verdict = "missing" if gone else "torn" if isinstance(error, TornError) else "damaged"
-        return FileStatus(str(file), verdict, **fields, detail=detail), None
-    verdict = "superseded" if window.last_update > limit(segment, run.segments) else "whole"
-    if verdict == "whole" and window.partial:
-        verdict = "partial"
-    return FileStatus(str(file), verdict, **fields), window
+        return _unsound(rows, error), None
+    superseded = window.last_update > limit(segment, run.segments)
+    verdict = "superseded" if superseded else "partial" if window.partial else "whole"
+    return [replace(row, verdict=verdict) for row in rows], window
+
+
+def _unsound(rows: Sequence[FileStatus], error: Exception) -> list[FileStatus]:
+    """The status of the shards of a window with an error: it is of those that it names, or of all if it names none."""
+    verdict = "torn" if isinstance(error, TornError) else "damaged"
+    named = {row.file for row in rows if row.file in str(error)} or {row.file for row in rows}
+    return [replace(row, verdict=verdict, detail=str(error)) if row.file in named else row for row in rows]
 
 
 def check_window(window: Window) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec, LayerWindow
+    from recu_analysis.store.joined import JoinedFile
     from recu_analysis.store.quantities import Quantity
     from recu_analysis.store.shard import ShardHeader
     from recu_analysis.store.tensors import TensorFile
@@ -230,7 +231,8 @@ class Window:
     ----------
     number : int
         Number of the window; it stays the same when earlier windows are removed.
-    file : TensorFile
+    file : TensorFile or JoinedFile
+        Its shard, or its shards as one.
     header : ShardHeader
     where : str
         Name of the window in messages.
@@ -243,7 +245,7 @@ class Window:
     """
 
     number: int
-    file: TensorFile
+    file: TensorFile | JoinedFile
     header: ShardHeader
     where: str
     specs: dict[str, LayerSpec]
@@ -278,7 +280,24 @@ class Window:
     @cached_property
     def connected(self) -> bool:
         """Whether the window before is there, and this one follows it without a gap in every layer."""
-        return self.previous is not None and self.header.follows(self.previous.header)
+        return self.previous is not None and self.follows(self.previous)
+
+    def follows(self, other: Window) -> bool:
+        """Whether nothing was missed between another window and this one; a state must repeat its final weights."""
+        return self.header.counts_on(other.header) and not (self.header.is_state and self.other_weights(other))
+
+    def other_weights(self, other: Window) -> list[str]:
+        """The layers whose final weights differ from those of another window, by their digests.
+
+        If a recording goes on with another number of shards, digests tell nothing, so the weights are read.
+        """
+        differing = self.header.other_weights(other.header)
+        return [
+            name
+            for name in differing
+            if not (self.header.joins(name) or other.header.joins(name))
+            or self[name].weight.tobytes() != other[name].weight.tobytes()
+        ]
 
     @property
     def before(self) -> Window:

@@ -9,8 +9,6 @@ import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from safetensors.numpy import save_file
-
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.background import Background
@@ -22,9 +20,10 @@ from recu_analysis.store.locked_folder import LockedFolder, absolute
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
-from recu_analysis.store.sealing import digest, dump_json, dump_mark, sealed
+from recu_analysis.store.sealing import dump_json, dump_mark, refusal, sealed
 from recu_analysis.store.segments import count_marks
 from recu_analysis.store.shard import ShardHeader
+from recu_analysis.store.shard_file import ShardPlace, save_shard, window_file_bytes
 from recu_analysis.store.starting import (
     check_resumable,
     check_same_layers,
@@ -72,6 +71,13 @@ class RunWriter:
         Rows of `store.quantities` that the run keeps; the default rows if not given.
     more : mapping, optional
         Further fields of run.json.
+    shards : int
+        Number of shards of every window. This writer writes the first one; a `ShardWriter` writes each of the others.
+
+    Attributes
+    ----------
+    saved : int
+        Number of the last window whose shard is on disk; -1 if there is none.
 
     Raises
     ------
@@ -98,8 +104,11 @@ class RunWriter:
         exact: bool = True,
         quantities: Mapping[str, Quantity] | None = None,
         more: Mapping[str, Any] | None = None,
+        shards: int = 1,
     ) -> None:
         path = absolute(path)
+        self.saved = -1
+        self._shard = (0, shards)
         self.start_update = resume or 0
         self._layers = tuple(layers)
         self._exact = exact
@@ -163,7 +172,7 @@ class RunWriter:
             "format": names.FORMAT_VERSION,
             "segment": self._segment,
             "start_update": self.start_update,
-            "world_size": 1,
+            "world_size": self._shard[1],
             "environment": header.environment,
         } | before
         self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)))
@@ -193,6 +202,12 @@ class RunWriter:
     def run_id(self) -> str:
         """Random identifier of the run."""
         return self._header.run_id
+
+    @property
+    def place(self) -> ShardPlace:
+        """What the writers of the other shards need to know of this segment."""
+        folder = self.path / names.HISTORY / names.segment_name(self._segment)
+        return ShardPlace(folder, self.run_id, self._segment, self._next_window)
 
     def _commit(self, file: Path, text: str) -> None:
         # `file` is below `path`, but another folder may have that path by now.
@@ -269,7 +284,7 @@ class RunWriter:
         The note is on disk after `flush` or `close`, even if an earlier window could not be written.
         """
         self._require_open(failed=True)
-        text = dump_json(sealed({"format": names.FORMAT_VERSION, "segment": self._segment, "reason": reason}))
+        text = refusal(self._segment, reason)
         self._put(lambda: self._commit(self.path / names.REFUSED_FILE, text), in_any_case=True)
 
     def rewrite_layers(self, layers: Sequence[LayerSpec]) -> None:
@@ -286,7 +301,7 @@ class RunWriter:
         if tuple(layers) != self._header.layers:
             raise InputError(f"{self.path / names.RUN_FILE} cannot be rewritten: these are not the layers of the run")
         pairs = zip(layers, self._header.layers, strict=True)
-        header = replace(self._header, layers=tuple(_with_verdict(old, new) for new, old in pairs))
+        header = replace(self._header, layers=tuple(old.with_verdict(new) for new, old in pairs))
         check_recordable(header)
         self._header = header
         self._put(lambda: self._commit(self.path / names.RUN_FILE, header.to_json()))
@@ -344,7 +359,7 @@ class RunWriter:
         if not self._settled:
             self._settled = True
             with contextlib.suppress(OSError, StoreError):
-                sweep(self._folder.parent)
+                sweep(self._folder.parent, keep=self._folder if self._shard[1] > 1 else None)
 
     def _require_own(self) -> None:
         if os.getpid() != self._process:
@@ -361,9 +376,14 @@ class RunWriter:
         if self._closed:
             raise StoreError(f"the recording into {self.path} is closed; nothing more can be written")
 
+    @property
+    def error(self) -> Exception | None:
+        """The error because of which nothing more is written; None if there is none."""
+        return self._background.error
+
     def _raise_error(self) -> None:
-        if self._background.error is not None:
-            raise self._background.error
+        if self.error is not None:
+            raise self.error
 
     def _put(self, task: Callable[[], object], *, in_any_case: bool = False) -> None:
         def do() -> None:
@@ -375,28 +395,12 @@ class RunWriter:
         self._background.put(do, in_any_case=in_any_case)
 
     def _save_window(self, header: ShardHeader, states: Mapping[str, LayerState]) -> None:
-        number = header.window
-        tensors = {name: array for layer, state in states.items() for name, array in state.tensors(layer).items()}
-        needed = sum(array.nbytes for array in tensors.values())
-        check_room(self.path, needed, f"window {number}", root=self._held.root)
-        header = replace(header, digests={name: digest(name, array) for name, array in tensors.items()})
-        folder = self._folder / names.window_name(number)
-        folder.mkdir(exist_ok=True)
-        commit(
-            self._staging,
-            folder / names.shard_name(0, 1),
-            lambda file: save_file(tensors, file, metadata=header.to_metadata()),
-        )
-        sync_directory(self._folder)
+        needed = window_file_bytes(states)
+        check_room(self.path, needed, f"window {header.window}", root=self._held.root)
+        save_shard(self._folder, header, states, self._shard)
+        self.saved = header.window
         if not header.is_state:  # updates are on disk, so the start is no longer undone
             self._settle()
 
     def _append_metrics(self, text: str) -> None:
         append(self._folder / names.METRICS_FILE, text)
-
-
-def _with_verdict(old: LayerSpec, new: LayerSpec) -> LayerSpec:
-    """The earlier entry of a layer, updated with its verification result if there is one."""
-    if new.verified is None:
-        return old
-    return replace(old, verified=new.verified, differs=new.differs, more={**old.more, **new.more})

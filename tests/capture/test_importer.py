@@ -326,16 +326,16 @@ def test_an_occupied_folder_is_refused_before_anything_is_read(tmp_path):
 
 
 def test_nothing_is_left_where_the_writing_fails(series, tmp_path, monkeypatch):
-    from recu_analysis.store import writer
+    from recu_analysis.store import shard_file
 
-    real = writer.save_file
+    real = shard_file.save_file
 
     def full(tensors, file, metadata):
         if '"window":2' in metadata["header"]:
             raise OSError(28, "No space left on device")
         real(tensors, file, metadata=metadata)
 
-    monkeypatch.setattr(writer, "save_file", full)
+    monkeypatch.setattr(shard_file, "save_file", full)
     with pytest.raises(StoreError, match="No space left on device"):
         import_checkpoints([series[0]], tmp_path / "deep" / "run")
     assert not (tmp_path / "deep").exists()

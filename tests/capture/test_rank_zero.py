@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import distributed, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.fsdp import FullyShardedDataParallel
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
@@ -80,7 +80,7 @@ try:
 except NoBinaryLayersError as error:
     refused = str(error)
 (out / f"{rank}.txt").write_text(refused)
-for name, shard in {"fsdp2": fully_shard, "fsdp1": wrapped, "tensor": split}.items():
+for name, shard in {"fsdp1": wrapped, "tensor": split}.items():
     model = shard(tiny())
     try:
         ra.record(model, torch.optim.SGD(model.parameters()), out / name)
@@ -137,7 +137,6 @@ def test_a_model_that_cannot_be_recorded_is_refused_in_every_process(two_ranks):
 @pytest.mark.parametrize(
     ("kind", "what"),
     [
-        ("fsdp2", "parameter '1.weight' is a shard"),
         ("fsdp1", r"module '\(itself\)' is wrapped by FullyShardedDataParallel"),
         ("tensor", "parameter '1.weight' is a shard"),
     ],

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 import recu_analysis as ra
-from recu_analysis.capture.layer_recording import THREADED_WEIGHTS
+from recu_analysis.capture.layer_start import THREADED_WEIGHTS
 from recu_analysis.errors import InputError, RecorderError, RunExistsError
 from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
 from recu_analysis.training.data import batches, load_dataset

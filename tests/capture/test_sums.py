@@ -109,7 +109,7 @@ def test_a_second_window_does_not_hold_what_was_left_of_the_first():
 
 
 def test_the_number_of_threads_does_not_change_a_bit(tmp_path, monkeypatch):
-    monkeypatch.setattr("recu_analysis.capture.layer_recording.THREADED_WEIGHTS", 1)
+    monkeypatch.setattr("recu_analysis.capture.layer_start.THREADED_WEIGHTS", 1)
     ra.adapter("offset", "Offset")(lambda layer: layer.weight - 0.001)
     kind = type("Offset", (nn.Linear,), {})
     before = torch.get_num_threads()

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import recu_analysis.store.durable as durable
+import recu_analysis.store.shard_file as shard_file
 import recu_analysis.store.writer as writer
 from recu_analysis import open_run
 from recu_analysis.errors import NotARunError, RecuError
@@ -72,8 +73,8 @@ def after(real):
 STEPS = {
     "folder made": (Path, "mkdir", after),
     "staging file made": (durable, "_create", after),
-    "half saved": (writer, "save_file", half_saved),
-    "saved": (writer, "save_file", after),
+    "half saved": (shard_file, "save_file", half_saved),
+    "saved": (shard_file, "save_file", after),
     "mode set": (Path, "chmod", after),
     "synced": (os, "fsync", after),
     "about to rename": (Path, "rename", before),
@@ -101,7 +102,7 @@ def die_at_line(nth):
     left = [nth]
 
     def trace(frame, event, _):
-        if frame.f_code.co_filename not in {durable.__file__, writer.__file__}:
+        if frame.f_code.co_filename not in {durable.__file__, shard_file.__file__, writer.__file__}:
             return None
         if event == "line":
             left[0] -= 1

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import recu_analysis.store
-import recu_analysis.store.writer as module
+import recu_analysis.store.shard_file as shard_file
 from recu_analysis import open_run
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.header import LayerSpec
@@ -33,7 +33,7 @@ SPEC = LayerSpec("a", (4, 30), "float32", "test", WeightTransform(center=True))
 CALLS = {
     "mkdir": (Path, "mkdir"),
     "create": (os, "open"),
-    "save": (module, "save_file"),
+    "save": (shard_file, "save_file"),
     "write": (Path, "write_text"),
     "append": (Path, "open"),
     "chmod": (Path, "chmod"),

@@ -150,5 +150,5 @@ def test_follows_is_decided_by_every_layer():
         windows = {name: LayerWindow(*span, 0.0, 0.0, 0.0, None) for name, span in layers.items()}
         return ShardHeader("r", 0, 0, 1, 0, True, False, windows, {})
 
-    assert header(a=(5, 4), b=(3, 2)).follows(header(a=(1, 4), b=(1, 2)))
-    assert not header(a=(5, 4), b=(5, 2)).follows(header(a=(1, 4), b=(1, 2)))
+    assert header(a=(5, 4), b=(3, 2)).counts_on(header(a=(1, 4), b=(1, 2)))
+    assert not header(a=(5, 4), b=(5, 2)).counts_on(header(a=(1, 4), b=(1, 2)))

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import recu_analysis.store.writer as module
+import recu_analysis.store.shard_file as shard_file
 from recu_analysis import open_run
 from recu_analysis.errors import InputError, NoRoomError, RunExistsError, StoreError
 from recu_analysis.store.header import LayerSpec
@@ -165,7 +165,7 @@ def test_no_room_later_loses_nothing_that_was_written(tmp_path, monkeypatch):
     assert spans(tmp_path) == [(0, 1, 0)]
 
 
-FAILURES = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "save": (module, "save_file")}
+FAILURES = {"fsync": (os, "fsync"), "rename": (Path, "rename"), "save": (shard_file, "save_file")}
 
 
 @pytest.mark.parametrize("place", FAILURES)

@@ -73,6 +73,28 @@ class BinaryLayer:
         """The latent weight, shape (C_out, ...)."""
         return self.parameter if tuple(self.parameter.shape) == self.shape else self.parameter.detach().view(self.shape)
 
+    @property
+    def sharded(self) -> bool:
+        """Whether other processes may hold other rows of the weight."""
+        return False
+
+    @property
+    def used_dtype(self) -> torch.dtype:
+        """The dtype of the weight that the module uses."""
+        return self.parameter.dtype
+
+    def part(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The part of a gradient, or of an entry of the optimizer's state, that this process holds: all of it."""
+        return tensor
+
+    def parts_of_used(self, used: torch.Tensor) -> Iterator[torch.Tensor]:
+        """Yield what of a product's operand may be the weight: all of it."""
+        yield used
+
+    def is_in_module(self) -> bool:
+        """Whether the module still has the parameter."""
+        return any(each is self.parameter for each in self.module.parameters())
+
     @contextlib.contextmanager
     def holding(self, latent: torch.Tensor) -> Iterator[None]:
         """Put other weights into the parameter during the context, without a trace for autograd."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from recu_analysis.capture.adapters.modules import undisturbed
+from recu_analysis.capture.adapters.placement import local_part
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -213,7 +214,7 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(f"its weight is packed as {kind}, so it has no latent weights")
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
-    if latent.layout == torch.strided and two_valued(latent.detach().reshape(shape[0], -1)):
+    if latent.layout == torch.strided and _is_two_valued(latent.detach(), shape):
         if isinstance(getattr(latent, "org", None), torch.Tensor):
             raise InputError(
                 "its weight holds the signs of the last forward pass, and the latent weights are in weight.org; "
@@ -222,6 +223,12 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
         raise InputError(
             "its weight has only two values per channel: it is already binarized and has no latent weights"
         )
+
+
+def _is_two_valued(latent: torch.Tensor, shape: tuple[int, ...]) -> bool:
+    """Whether a latent weight has only two values, as far as this process holds it."""
+    held = local_part(latent)
+    return two_valued(held.reshape(shape[0], -1) if held is latent else held.flatten(1))
 
 
 def scored(meaning: Meaning) -> str:
