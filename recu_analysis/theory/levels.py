@@ -166,13 +166,7 @@ class Quantizer:
         return (-1, 1) if self.kind == "sign" else tuple(range(self.low, self.high + 1))
 
     def groups(self, shape: tuple[int, ...]) -> int:
-        """Number of scale groups of a weight of shape (C_out, ...).
-
-        Raises
-        ------
-        InputError
-            If the groups do not divide the weights of a channel.
-        """
+        """Number of scale groups of a weight of shape (C_out, ...); InputError if they do not divide its channels."""
         width = math.prod(shape[1:])
         if isinstance(self.group, int):
             if width % self.group:
@@ -183,15 +177,7 @@ class Quantizer:
         return 1 if self.group == "tensor" else shape[0]
 
     def rows(self, weight: ArrayLike) -> NDArray[Any]:
-        """Weights with one row a scale group, in the dtype of the network's formula.
-
-        Parameters
-        ----------
-        weight : array_like, shape (C_out, ...)
-
-        Returns
-        -------
-        ndarray of float32 or float64, shape (groups, weights of a group)
+        """Weights of shape (C_out, ...) with one row a scale group, float64 if they are so, otherwise float32.
 
         Raises
         ------
@@ -237,7 +223,9 @@ class Quantizer:
                 span = np.maximum(rows.max(axis=1), 0) - least
                 step = np.maximum(span, rows.dtype.type(self.least)) / rows.dtype.type(self.high - self.low)
                 with np.errstate(invalid="ignore", divide="ignore"):
-                    zero = _whole(np.clip(self.low - np.rint(least / step), self.low, self.high))
+                    zero = np.nan_to_num(np.clip(self.low - np.rint(least / step), self.low, self.high)).astype(
+                        np.int64
+                    )
             case _:
                 step, zero = self.given(len(rows))
         return step.astype(rows.dtype), zero
@@ -365,11 +353,11 @@ class Quantizer:
         rows, steps, zeros = self._known(weight, step, zero)
         states = self.states(weight, steps, zeros).reshape(rows.shape).astype(np.float64)
         if self.kind == "uniform":
-            return (steps.astype(np.float64) * (states - zeros)).reshape(np.shape(weight))
+            return np.asarray(steps.astype(np.float64) * (states - zeros)).reshape(np.shape(weight))
         used = states != 0
         total = np.where(used, np.abs(rows.astype(np.float64)), 0.0).sum(axis=1, keepdims=True)
         scale = total / np.maximum(used.sum(axis=1, keepdims=True), 1)
-        return (states * scale).reshape(np.shape(weight))
+        return np.asarray(states * scale).reshape(np.shape(weight))
 
     def error(self, weight: ArrayLike, step: ArrayLike | None = None, zero: ArrayLike | None = None) -> float:
         """Mean square of what quantization changes of the latent weights, in the squared unit of the weights."""
@@ -403,8 +391,3 @@ def check_steps(step: Values) -> None:
             f"the step of a quantizer must be a positive number, not {step[bad].flat[0]:g} (scale group "
             f"{int(np.flatnonzero(bad)[0])})"
         )
-
-
-def _whole(numbers: NDArray[Any]) -> NDArray[np.int64]:
-    """Zero points as whole numbers; 0 where they are not known."""
-    return np.nan_to_num(numbers, nan=0.0).astype(np.int64)
