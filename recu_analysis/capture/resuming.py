@@ -11,6 +11,7 @@ import torch
 
 from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.capture.environment import environment
+from recu_analysis.capture.levels import CpuLevels, DeviceLevels
 from recu_analysis.errors import InputError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
@@ -117,7 +118,7 @@ def begin(
         environment=environment() | dict(about),
         resume=resume,
         start=before,
-        quantities=rows_of(quantities),
+        quantities=rows_of(quantities, levels=any(not recording.spec.quantizer.binary for recording in recordings)),
     )
     try:
         writer.write_window(before, first_update=last + 1, last_update=last)
@@ -165,8 +166,15 @@ def _taken_up(
         effective = ended[recording.layer.name].effective if "effective" in ended.quantities else None
         if effective is not None and isinstance(recording.accumulator, EffectiveAccumulator):
             recording.accumulator.take_up(effective)
+        _take_up_levels(recording, ended[recording.layer.name])
     states = {recording.layer.name: recording.take() for recording in recordings}
     return {name: _as_stored(state, ended[name]) for name, state in states.items()}
+
+
+def _take_up_levels(recording: LayerRecording, ended: LayerRecord) -> None:
+    """Continue the states and directions of a layer with more than two levels from a window's end."""
+    if isinstance(recording.accumulator, CpuLevels | DeviceLevels):
+        recording.accumulator.take_up(ended.step, ended.zero_point, ended.direction)
 
 
 def _moved_to(ended: Window, layer: str) -> str | None:
