@@ -18,6 +18,8 @@ from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
 from .analysis.flips import flip_table as flip_table
 from .analysis.layers import layer_table as layer_table
+from .analysis.levels import levels as levels
+from .analysis.levels import state_transitions as state_transitions
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.paired import paired_differences as paired_differences
@@ -71,6 +73,7 @@ from .store.run import Run as Run
 from .store.run import open_run as open_run
 from .store.thin import thin as thin
 from .store.verify import verify as verify
+from .theory.levels import Quantizer as Quantizer
 from .theory.standardize import WeightTransform as WeightTransform
 
 __version__: str
