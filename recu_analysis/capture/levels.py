@@ -133,12 +133,14 @@ class CpuLevels(CpuAccumulator):
         new = self._rows.of(weight).reshape(self._old.shape)
         step, zero = self._asked()
         groups, inverse = self._used(step, zero), np.empty_like(self._inverse)
-        group_moments(new, self._mean, inverse)
+        if len(inverse) < len(new):
+            group_moments(new, self._mean, inverse)
         moves = np.zeros_like(self._counted.moves)
         path, path_rest, zpath, zpath_rest = self._sums.values()
         advance_levels(
             new,
             self._old,
+            self._mean,
             inverse,
             self._inverse,
             groups,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,10 @@ from recu_analysis.theory.levels import check_steps
 
 if TYPE_CHECKING:
     from recu_analysis.theory.levels import Quantizer
+
+
+#: The memory of `_sizes`, by dtype.
+_KEPT = threading.local()
 
 
 def steps_of(quantizer: Quantizer, weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -46,12 +51,25 @@ def steps_of(quantizer: Quantizer, weight: torch.Tensor) -> tuple[torch.Tensor, 
         span = (rows.amax(dim=1).clamp(min=0) - least).clamp(min=quantizer.least)
         step = span / (quantizer.high - quantizer.low)
         return step, (quantizer.low - (least / step).round()).clamp(quantizer.low, quantizer.high).nan_to_num(nan=0.0)
-    size = rows.abs()
+    size = _sizes(rows)
     if quantizer.rule == "maxabs":
         return size.amax(dim=1).clamp(min=quantizer.least) / quantizer.high, zero
     # The mean of all weights and that of one row of all weights are summed in different orders.
     mean = size.mean().reshape(1) if groups == 1 else size.mean(dim=1)
     return mean.clamp(min=quantizer.least) * quantizer.factor, zero
+
+
+def _sizes(rows: torch.Tensor) -> torch.Tensor:
+    """abs(w), on a CPU in memory that each thread keeps: new memory would take as long as the rest."""
+    if not rows.is_cpu:
+        return rows.abs()
+    kept = getattr(_KEPT, str(rows.dtype), None)
+    if kept is None or kept.numel() < rows.numel():
+        kept = torch.empty(rows.numel(), dtype=rows.dtype)
+        setattr(_KEPT, str(rows.dtype), kept)
+    size = kept[: rows.numel()].view(rows.shape)
+    with torch.no_grad():
+        return torch.abs(rows, out=size)
 
 
 def check_first(step: torch.Tensor, zero: torch.Tensor) -> None:
