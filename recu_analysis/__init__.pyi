@@ -53,6 +53,7 @@ from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_mobility as plot_mobility
+from .figures import plot_occupancy as plot_occupancy
 from .figures import plot_quantization_error as plot_quantization_error
 from .figures import plot_rho as plot_rho
 from .figures import plot_ridge as plot_ridge
@@ -65,6 +66,7 @@ from .figures import plot_ternary as plot_ternary
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories
+from .figures import plot_transitions as plot_transitions
 from .intervention.intervene import intervene as intervene
 from .intervention.over_seeds import rises_over_seeds as rises_over_seeds
 from .nn.convert import convert as convert
