@@ -52,9 +52,8 @@ class Leaf:
         strangers = [layer.name for layer in self.layers if layer.name not in self.run.layer_names]
         if strangers:
             raise QueryError(f"{self.run.path} has no layer {strangers[0]!r}; give layers of this run")
-        for layer in self.layers:
-            if not layer.quantizer.binary and not getattr(self.task, "takes_levels", False):
-                raise SignsOnlyError(layer.name, layer.quantizer.count)
+        if not getattr(self.task, "takes_levels", False):
+            require_signs(self.layers)
         name = getattr(self.task, "__name__", repr(self.task))
         if not isgeneratorfunction(self.task) or "<locals>" in self.task.__qualname__:
             raise QueryError(
@@ -79,6 +78,13 @@ def _typed(argument: Any) -> Hashable:
     if isinstance(argument, tuple):
         return tuple(map(_typed, argument))
     return type(argument), repr(argument) if isinstance(argument, float) else argument
+
+
+def require_signs(layers: Iterable[LayerSpec]) -> None:
+    """Raise SignsOnlyError, which names the first such layer, if a layer has more than two levels."""
+    for layer in layers:
+        if not layer.quantizer.binary:
+            raise SignsOnlyError(layer.name, layer.quantizer.count)
 
 
 def takes_levels(task: Task) -> Task:

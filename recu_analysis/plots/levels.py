@@ -87,7 +87,7 @@ def transition_map(
     axes.set_ylabel("state before")
     axes.set_title(text_of(label) if label is not None else text_of(str(rows["layer"].iloc[0])))
     bar = axes.figure.colorbar(mesh, ax=axes, pad=0.03, aspect=25)
-    bar.set_label("per 1000 weights in the state and update")
+    bar.set_label("per 1000 and update")
     tidy(bar, mesh)
     return axes
 

@@ -15,7 +15,7 @@ from recu_analysis.theory.levels import Quantizer
 from tests.capture.level_layers import QUANTIZERS, Quantized, plain_levels, sgd, snapshot, tiny, update
 
 #: Public functions that hold for any levels.
-ANY_LEVELS = {"levels", "state_transitions"}
+ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions"}
 
 
 def recorded(path, name, windows=(6, 7)):
@@ -64,6 +64,21 @@ def test_a_plain_loop_agrees(tmp_path, name):
     found[pairs["state"] - layer.quantizer.low, pairs["next_state"] - layer.quantizer.low] = pairs["count"]
     np.testing.assert_array_equal(found, plain_levels(layer, history[6:], before=history[:7])["transitions"])
     assert pairs.groupby("state")["share"].sum().to_numpy() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["bitnet of groups", "learned steps", "given zero point"])
+def test_dead_weights_are_far_from_a_threshold_and_keep_their_state(tmp_path, name):
+    run, layer, history = recorded(tmp_path / "run", name)
+    row = ra.dead_weights(run, windows="1:").iloc[0]
+    distance = layer.quantizer.distance(*(each.numpy() for each in history[0])).reshape(-1)
+    tail = np.zeros(96, bool)
+    tail[np.argsort(-distance, kind="stable")[: round(0.3 * 96)]] = True
+    states = np.stack([layer.states(*one).numpy().reshape(-1) for one in history])
+    silent = (states == states[0]).all(axis=0)
+    assert row["silent_fraction"] == pytest.approx(silent.mean())
+    assert row["dead_fraction"] == pytest.approx((silent & tail).mean())
+    assert row["silent_fraction_tail"] == pytest.approx(silent[tail].mean())
+    assert math.isnan(row["silent_fraction_tail_null"]), "the simulated flips are those of signs"
 
 
 def moved_by_noise(path, windows, noise, decay, drift=0.0):
@@ -126,7 +141,7 @@ def ternary(tmp_path_factory):
     path = tmp_path_factory.mktemp("levels") / "run"
     model = nn.Sequential(ra.nn.BinaryLinear(12, 12), *tiny("bitnet"))
     optimizer = sgd(model)
-    with ra.record(model, optimizer, path, traces=1) as recorder:
+    with ra.record(model, optimizer, path, traces=1, quantities=["gradient-stats"]) as recorder:
         for epoch in range(3):
             for _ in range(4):
                 optimizer.zero_grad()
@@ -163,8 +178,6 @@ def test_statistics_of_signs_are_refused(ternary, name):
 
 
 def test_other_functions_refuse_them_too(ternary):
-    with pytest.raises(SignsOnlyError):
-        ra.decorrelation_time(ternary, after=0)
     with pytest.raises(SignsOnlyError):
         ra.draw_figure("magnitude", ternary)
     with pytest.raises(SignsOnlyError):

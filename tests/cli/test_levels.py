@@ -19,7 +19,7 @@ def ternary(tmp_path_factory):
     """The run directory of a network with one ternary layer."""
     path, model = tmp_path_factory.mktemp("levels") / "ternary", tiny("bitnet")
     optimizer = sgd(model, lr=0.02)
-    with ra.record(model, optimizer, path) as recorder:
+    with ra.record(model, optimizer, path, quantities=["gradient-stats"]) as recorder:
         for epoch in range(3):
             for _ in range(5):
                 optimizer.zero_grad()
@@ -43,6 +43,14 @@ def test_what_is_known_of_the_levels_is_told(ternary, synthetic_path):
     says(run_cli("info", ternary).stdout, "1 with 3 levels, 96 weights")
     says(refusal("levels", synthetic_path), synthetic_path, "no layer with more than two levels", "flips")
     assert run_cli("verify", ternary).exit_code == 0
+
+
+def test_dead_weights_speak_of_states_and_thresholds(ternary):
+    done = run_cli("dead-weights", ternary)
+    told = " ".join(done.stdout.split())
+    says(told, "far from a threshold and did not change their state", "distance from a threshold")
+    assert "sign" not in done.stdout
+    says(run_cli("watch", "--once", ternary).stdout, "silent")
 
 
 @pytest.mark.parametrize("command", ["flips", "updates", "causes", "claims", "fit", "figures", "report"])
