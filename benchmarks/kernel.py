@@ -1,9 +1,10 @@
-"""Time of the per-update kernel at 11 M weights, beside plain torch operations, other trackers and a memory copy."""
+"""Time of the per-update kernels at 11 M weights, beside plain torch operations, other trackers and a memory copy."""
 
 from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,14 @@ import torch
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.gradient_sums import GradientStats, UpdateOf
+from recu_analysis.capture.levels import CpuLevels, DeviceLevels
 from recu_analysis.capture.recorded_rows import RecordedRows
+from recu_analysis.capture.steps import steps_of
 from recu_analysis.store.header import LayerSpec, LayerWindow
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
 from recu_analysis.theory.inheritance import UpdateRule
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -34,6 +38,8 @@ SHAPES = [
     *[(512, 512)] * 3,
 ]
 ROUNDS = 15
+#: Weights with more than two levels.
+QUANTIZERS = Quantizer.bitnet(), Quantizer.bitnet("channel"), Quantizer.of_bits(4, rule="maxabs", group="channel")
 #: Size of an update in standard deviations; it flips 0.2 % of the weights, as in the middle of a training.
 STEP = 0.005
 
@@ -79,6 +85,8 @@ def main() -> None:
     fused = [CpuAccumulator(weight, center=True) for weight in weights]
     plain = [DeviceAccumulator(weight, center=True) for weight in weights]
     copies = [weight.clone() for weight in weights]
+    ternary, channels, four_bits = (_with_levels(CpuLevels, weights, each) for each in QUANTIZERS)
+    plain_ternary = _with_levels(DeviceLevels, weights, QUANTIZERS[0])
     larq, oscillations = [FlipRatio(weight) for weight in weights], [OscillationFrequency(w) for w in weights]
     shared = [CpuAccumulator(weight, center=True) for weight in weights]
     stats = [
@@ -92,6 +100,10 @@ def main() -> None:
     contestants = {
         "fused kernel": lambda: [sums.advance(weight, 1) for sums, weight in zip(fused, weights, strict=True)],
         "fused, two threads": lambda: list(pool.map(lambda s, w: s.advance(w, 1), shared, weights)),
+        "ternary, a tensor": lambda: [sums.advance(w, 1) for sums, w in zip(ternary, weights, strict=True)],
+        "ternary, channels": lambda: [sums.advance(w, 1) for sums, w in zip(channels, weights, strict=True)],
+        "4 bits, channels": lambda: [sums.advance(w, 1) for sums, w in zip(four_bits, weights, strict=True)],
+        "ternary, plain torch": lambda: [sums.advance(w, 1) for sums, w in zip(plain_ternary, weights, strict=True)],
         "plain torch operations": lambda: [sums.advance(w, 1) for sums, w in zip(plain, weights, strict=True)],
         "flips alone, as Larq": lambda: [each.update(w) for each, w in zip(larq, weights, strict=True)],
         "oscillations alone": lambda: [each.update(w) for each, w in zip(oscillations, weights, strict=True)],
@@ -112,11 +124,19 @@ def main() -> None:
     for other in list(contestants)[1:]:
         middle, low, high = ratio(times, "fused kernel", other)
         print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    for levels in ("ternary, a tensor", "ternary, channels", "4 bits, channels"):
+        middle, low, high = ratio(times, levels, "fused kernel")
+        print(f"  {levels} / fused kernel: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
     memory = sum(array.nbytes for sums in fused for array in _arrays(vars(sums)))
     print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
     more = sum(tensor.nbytes for sums in stats for tensor in sums.state().values())
     print(f"  memory added by gradient-stats: {more / count:.1f} bytes a weight")
     print(f"  disk used by this window: {_disk_bytes(weights, fused) / count:.1f} bytes a weight")
+
+
+def _with_levels(kind: type[CpuLevels | DeviceLevels], weights: list[torch.Tensor], quantizer: Quantizer) -> list[Any]:
+    """Accumulators of weights with more than two levels, which compute their steps in every update."""
+    return [kind(weight, quantizer, partial(steps_of, quantizer, weight)) for weight in weights]
 
 
 def _arrays(values: Mapping[str, Any]) -> Iterator[np.ndarray]:

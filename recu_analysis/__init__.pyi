@@ -18,6 +18,8 @@ from .analysis.final_windows import decorrelation_time as decorrelation_time
 from .analysis.fits import fit_table as fit_table
 from .analysis.flips import flip_table as flip_table
 from .analysis.layers import layer_table as layer_table
+from .analysis.levels import levels as levels
+from .analysis.levels import state_transitions as state_transitions
 from .analysis.magnitude import by_magnitude as by_magnitude
 from .analysis.measured import measured_tradeoff as measured_tradeoff
 from .analysis.paired import paired_differences as paired_differences
@@ -51,6 +53,7 @@ from .figures import plot_layer_errors as plot_layer_errors
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_mobility as plot_mobility
+from .figures import plot_occupancy as plot_occupancy
 from .figures import plot_quantization_error as plot_quantization_error
 from .figures import plot_rho as plot_rho
 from .figures import plot_ridge as plot_ridge
@@ -63,6 +66,7 @@ from .figures import plot_ternary as plot_ternary
 from .figures import plot_tradeoff as plot_tradeoff
 from .figures import plot_training as plot_training
 from .figures import plot_trajectories as plot_trajectories
+from .figures import plot_transitions as plot_transitions
 from .intervention.intervene import intervene as intervene
 from .intervention.over_seeds import rises_over_seeds as rises_over_seeds
 from .nn.convert import convert as convert
@@ -71,6 +75,7 @@ from .store.run import Run as Run
 from .store.run import open_run as open_run
 from .store.thin import thin as thin
 from .store.verify import verify as verify
+from .theory.levels import Quantizer as Quantizer
 from .theory.standardize import WeightTransform as WeightTransform
 
 __version__: str

@@ -74,6 +74,24 @@ class NotRecordedError(RecuError, LookupError, AttributeError):
     """The run was recorded without the requested quantity, so its records have no such attribute."""
 
 
+class SignsOnlyError(InputError):
+    """A statistic is defined for signs only, and a layer has more than two levels.
+
+    Parameters
+    ----------
+    layer : str
+        Name of the layer.
+    levels : int
+        Number of its levels.
+    """
+
+    def __init__(self, layer: str, levels: int) -> None:
+        super().__init__(
+            f"this is defined for signs only, and the weights of layer {layer!r:.80} have {levels} levels; "
+            "recu-analyze levels shows such layers, and layers= or --layers chooses others"
+        )
+
+
 class QueryError(RecuError, AttributeError):
     """A query cannot be answered as written; the message tells its author what to change."""
 

@@ -28,6 +28,7 @@ GROUPS = {
     "capture": "recording",
     "interop": "recording",
     "theory.standardize": "recording",
+    "theory.levels": "recording",
     "store": "runs",
     "analysis.run_list": "runs",
     "analysis.selection": "runs",

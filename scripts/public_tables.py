@@ -32,6 +32,7 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
     stats = synthetic_run(folder / "stats", gradient_stats=True).path
     small = intervened(folder / "small")
     traced = synthetic_run(folder / "traced", traces=2).path
+    levels = ternary(folder / "ternary")
     return [
         ("layer_table", [ra.layer_table(run), ra.layer_table(run, network=True), ra.layer_table(run, long=True)]),
         ("dead_weights", [ra.dead_weights(run)]),
@@ -39,6 +40,8 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("tails", [ra.tails(run)]),
         ("by_magnitude", [ra.by_magnitude(run)]),
         ("flip_table", [ra.flip_table(run)]),
+        ("levels", [ra.levels(levels)]),
+        ("state_transitions", [ra.state_transitions(levels)]),
         ("fit_table", [ra.fit_table(run)]),
         ("cohorts", [ra.cohorts(run, windows="1:")]),
         ("transitions", [ra.transitions(run)]),
@@ -61,6 +64,27 @@ def tables(folder: Path) -> list[tuple[str, list[pd.DataFrame]]]:
         ("intervene", [small]),
         ("rises_over_seeds", [ra.rises_over_seeds({"small": folder / "small"}, {"small": small})]),
     ]
+
+
+def ternary(folder: Path) -> Path:
+    """The run of one small ternary layer."""
+    import torch
+
+    class Ternary(torch.nn.Linear):
+        def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+            mean = self.weight.abs().mean()
+            used = (self.weight / mean).round().clamp(-1, 1) * mean
+            return torch.nn.functional.linear(inputs, self.weight + (used - self.weight).detach())
+
+    ra.adapter("ternary", Ternary)(lambda module: ra.Quantizer("uniform", rule="absmean", group="tensor"))
+    torch.manual_seed(0)
+    model = Ternary(8, 4)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+    with ra.record(model, optimizer, folder) as recorder:
+        model(torch.randn(6, 8)).square().sum().backward()
+        optimizer.step()
+        recorder.mark(epoch=0)
+    return folder
 
 
 def intervened(folder: Path) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.earned import EARNED, earned_part
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, require_signs
 from recu_analysis.analysis.rates import rates
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
@@ -121,8 +121,10 @@ def causes_query(
     tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `causes` over given windows."""
+    specs = select_layers(run, layers)
+    require_signs(specs)  # before anything that more recording would mend
     check_recorded(run)
-    counts = per_layer(run, select_layers(run, layers), _counts, chosen_before(run, tested), tested, tail_tau)
+    counts = per_layer(run, specs, _counts, chosen_before(run, tested), tested, tail_tau)
     return counts.then(_table)
 
 

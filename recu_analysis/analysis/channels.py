@@ -72,7 +72,7 @@ def _constant(rows: Array) -> NDArray[np.bool_]:
 
 
 def by_blocks(rows: Array, function: Callable[[Array], Array]) -> Array:
-    """Apply a function of channels, such as standardisation, block by block, in the dtype of the weights."""
+    """Apply a function of channels, such as standardization, block by block, in the dtype of the weights."""
     result = np.empty_like(rows)
     for start, block in blocks(rows):
         result[start : start + len(block)] = function(block)

@@ -12,7 +12,7 @@ import pandas as pd
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null_row
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError, unknown
@@ -162,6 +162,8 @@ def mean(values: NDArray[Any], members: Mask | None = None) -> float:
 def tail_mask(z: NDArray[np.float64], tail_tau: float) -> Mask:
     """The fraction 2 (1 - tail_tau) of the weights with the largest abs(z), by rank; ties go to the lower index.
 
+    Of weights with more than two levels, z is their distance from the nearest threshold.
+
     A weight with z = 0, such as one of a constant channel, is never in the tail.
 
     Parameters
@@ -204,10 +206,10 @@ def movement(spec: LayerSpec, record: MergedRecord, tail_tau: TailTau = TAIL_TAU
         If the level is out of range, or "window" is given for a layer that does not clamp.
     """
     level = tail_level(spec, record, tail_tau)
-    return record.once(("movement", level), lambda: _movement(record, level))
+    return record.once(("movement", level), lambda: _movement(spec, record, level))
 
 
-def _movement(record: MergedRecord, level: float) -> Movement:
+def _movement(spec: LayerSpec, record: MergedRecord, level: float) -> Movement:
     start, end = record.start.reshape(-1), record.end.reshape(-1)
     z, z_end = record.z_start.reshape(-1), record.z_end.reshape(-1)
     finite = np.isfinite(start) & np.isfinite(end)
@@ -217,12 +219,14 @@ def _movement(record: MergedRecord, level: float) -> Movement:
     if path is not None:
         valid &= np.isfinite(sums)
     silent = record.silent.reshape(-1)
+    # Of signs, the distance from the threshold is abs(z).
+    distance = z if spec.quantizer.binary else record.distance_start.reshape(-1)
     if not valid.all():
-        z, z_end, sums, silent = z[valid], z_end[valid], sums[valid], silent[valid]
+        z, z_end, sums, silent, distance = (each[valid] for each in (z, z_end, sums, silent, distance))
     return Movement(
         z=z,
         z_end=z_end,
-        tail=tail_mask(z, level),
+        tail=tail_mask(distance, level),
         silent=silent,
         mobility=sums / record.updates,
         updates=record.updates,
@@ -318,6 +322,7 @@ def dead_weights_query(
     return per_layer(run, specs, _row, check_criterion(criterion), tail_tau, window).then(pd.DataFrame)
 
 
+@takes_levels
 def _row(
     run: Run, spec: LayerSpec, criterion: Criterion, tail_tau: TailTau, window: WindowSpan
 ) -> Answer[dict[str, Any]]:

@@ -14,7 +14,7 @@ import numpy as np
 from recu_analysis.analysis.arms import arm_numbers
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.null import null_sums
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.selection import (
     WindowSpan,
     known_windows,
@@ -87,6 +87,7 @@ def _nulls(layers: Query[list[Products]]) -> Query[list[float]]:
     return layers.then(lambda found: [cosine(np.sum(pair, axis=0)) for pair in zip(*found, strict=True)])
 
 
+@takes_levels
 def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> Answer[Products]:
     """Products from the start of each window of `firsts` to the end of window `last`."""
     end = (yield ahead(run.window(last))).deviations_end
@@ -97,6 +98,7 @@ def _to_end(run: Run, spec: LayerSpec, firsts: tuple[int, ...], last: int) -> An
     return found
 
 
+@takes_levels
 def _from_start(run: Run, spec: LayerSpec, first: int, lasts: tuple[int, ...]) -> Answer[Products]:
     """Products from the start of window `first` to the end of each window of `lasts`, which may start with it."""
     record = yield over([run.window(first)], {"start", "end"} if first == lasts[0] else {"start"})

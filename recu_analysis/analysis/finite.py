@@ -8,7 +8,7 @@ import numpy as np
 
 from recu_analysis.analysis.channels import measured_channels
 from recu_analysis.analysis.layer_pass import ahead
-from recu_analysis.analysis.query import per_layer, value
+from recu_analysis.analysis.query import per_layer, takes_levels, value
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,7 @@ def _those(run: Run, task: Callable[..., Answer[int]]) -> Query[dict[str, int]]:
     return counts.then(lambda found: {name: n for name, n in zip(run.layer_names, found, strict=True) if n})
 
 
+@takes_levels
 def _nonfinite(run: Run, spec: LayerSpec) -> Answer[int]:
     del spec  # the record is of this layer
     record = yield ahead(run.windows[-1])

@@ -51,7 +51,7 @@ def fit_table(
     """Fit Laplace, normal and generalised normal distributions to every layer's weights at the end of a window.
 
     Distributions are fitted to z, the standard scores by output channel. b_hat, errors and entropies are of w~, the
-    weights after the layer's standardisation. Only channels that are finite and not constant are used, see
+    weights after the layer's standardization. Only channels that are finite and not constant are used, see
     `recu_analysis.analysis.channels`. Intervals (95 %) resample output channels.
 
     Parameters
@@ -76,7 +76,7 @@ def fit_table(
         - tau (1 where the layer does not clamp), b_star
         - b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*), shape (generalised normal: 1 Laplace, 2 normal): each with _low
           and _high
-        - scale_ratio: sqrt(2) E|z|, equal to b_ratio in a layer that standardises
+        - scale_ratio: sqrt(2) E|z|, equal to b_ratio in a layer that standardizes
         - ks_laplace, ks_normal
         - aic_normal, aic_gennorm: less the AIC of Laplace, so positive where Laplace is better
         - clamped_fraction, clamped_laplace (2 (1 - tau)), alpha

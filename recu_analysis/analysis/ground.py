@@ -39,6 +39,8 @@ class Ground:
         Whether a caller chose layers.
     from_start : bool
         Whether the windows of a run begin with its training, where the size of the gradients changes most.
+    levels : bool
+        Whether weights of a run have more than two levels.
     """
 
     where: str
@@ -47,6 +49,7 @@ class Ground:
     trainings: int = 1
     some_layers: bool = False
     from_start: bool = False
+    levels: bool = False
 
     @property
     def short(self) -> bool:
@@ -72,7 +75,8 @@ def ground_of(
     chosen = [select_windows(run, spans[label]) for label, run in runs.items()]
     exact = all(window.exact for windows in chosen for window in windows)
     from_start = any(begins_training(windows) for windows in chosen)
-    return Ground(period_text(runs, spans), weakest(nulls), exact, len(runs), some_layers, from_start)
+    levels = any(not spec.quantizer.binary for run in runs.values() for spec in run.header.layers)
+    return Ground(period_text(runs, spans), weakest(nulls), exact, len(runs), some_layers, from_start, levels)
 
 
 def weakest(nulls: Iterable[float]) -> float:

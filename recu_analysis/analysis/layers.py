@@ -87,7 +87,7 @@ def layer_table(
         where there is none:
 
         - constant_channels (left out), measured (weights of the other channels)
-        - of the standardised weights w~: tau (1 where the layer does not clamp), b_hat (mean abs(w~), Eq. 11 of ReCU),
+        - of the standardized weights w~: tau (1 where the layer does not clamp), b_hat (mean abs(w~), Eq. 11 of ReCU),
           quantile (Eq. 10), clamped_fraction, alpha (mean abs of clamped w~), qe_measured; sign_entropy (nats)
         - of a Laplace distribution of scale b_hat at tau: qe_exact, qe_printed (see
           `recu_analysis.theory.quantization`); entropy (Eq. 17) and its bound entropy_bound (nats)

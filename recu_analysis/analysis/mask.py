@@ -39,7 +39,7 @@ def signs_changed(
     levels: Sequence[float] = LEVELS,
     scales: Sequence[float] = SCALES,
 ) -> pd.DataFrame:
-    """Count the signs that standardisation to b* and a clamp at tau change, in the weights at the end of a run.
+    """Count the signs that standardization to b* and a clamp at tau change, in the weights at the end of a run.
 
     The output of a binary layer depends only on the signs of its weights. Channels that hold NaN or infinity are left
     out, since those have no sign.

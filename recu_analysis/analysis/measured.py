@@ -39,7 +39,7 @@ def measured_tradeoff(
 ) -> pd.DataFrame:
     """Quantization error and entropy of a run's weights over tau, beside the closed forms of `tradeoff`.
 
-    w~ are the weights of a layer at the end of a window, after its standardisation. At each level they are clamped at
+    w~ are the weights of a layer at the end of a window, after its standardization. At each level they are clamped at
     the Laplace quantile of their own b_hat; the run's own tau is not used. Channels that are constant, or hold NaN or
     infinity, are left out; see `recu_analysis.analysis.channels`.
 

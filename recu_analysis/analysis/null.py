@@ -177,8 +177,10 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     -------
     Null or None
         None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z, or none had
-        a gradient.
+        a gradient; and for weights with more than two levels, because the simulated flips are those of signs.
     """
+    if not spec.quantizer.binary:
+        return None
     record = moved.record
     # Several tables ask for the same layer, and a simulation takes a tenth of a second.
     key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))

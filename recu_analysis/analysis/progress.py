@@ -12,7 +12,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.logged import logged
 from recu_analysis.analysis.null import null_autocorrelation
-from recu_analysis.analysis.query import attempt, gather, per_layer
+from recu_analysis.analysis.query import attempt, gather, per_layer, takes_levels
 from recu_analysis.errors import RecuError
 from recu_analysis.store.chain import start_known
 from recu_analysis.store.layer_selection import select_layers
@@ -175,6 +175,7 @@ def _attempted(run: Run, spec: LayerSpec, number: int) -> Query[Any]:
     return attempt(lambda: per_layer(run, [spec], _row, number).then(lambda rows: rows[0]), RecuError)
 
 
+@takes_levels
 def _row(run: Run, spec: LayerSpec, number: int) -> Answer[Row]:
     window = run.window(number)
     if not start_known(window):  # the run itself reports this

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import isgeneratorfunction
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from recu_analysis.analysis.layer_pass import answers_of_layer
 from recu_analysis.analysis.parallel import by_layer
-from recu_analysis.errors import QueryError
+from recu_analysis.errors import QueryError, SignsOnlyError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import Hashable, Iterable, Mapping, Sequence
     from concurrent.futures import Executor
 
     from recu_analysis.analysis.layer_pass import Answer
@@ -23,6 +24,7 @@ Other = TypeVar("Other")
 First = TypeVar("First")
 Second = TypeVar("Second")
 Key = TypeVar("Key")
+Task = TypeVar("Task", bound=Callable[..., Any])
 Failure = TypeVar("Failure", bound=Exception)
 
 
@@ -50,6 +52,8 @@ class Leaf:
         strangers = [layer.name for layer in self.layers if layer.name not in self.run.layer_names]
         if strangers:
             raise QueryError(f"{self.run.path} has no layer {strangers[0]!r}; give layers of this run")
+        if not getattr(self.task, "takes_levels", False):
+            require_signs(self.layers)
         name = getattr(self.task, "__name__", repr(self.task))
         if not isgeneratorfunction(self.task) or "<locals>" in self.task.__qualname__:
             raise QueryError(
@@ -74,6 +78,19 @@ def _typed(argument: Any) -> Hashable:
     if isinstance(argument, tuple):
         return tuple(map(_typed, argument))
     return type(argument), repr(argument) if isinstance(argument, float) else argument
+
+
+def require_signs(layers: Iterable[LayerSpec]) -> None:
+    """Raise SignsOnlyError, which names the first such layer, if a layer has more than two levels."""
+    for layer in layers:
+        if not layer.quantizer.binary:
+            raise SignsOnlyError(layer.name, layer.quantizer.count)
+
+
+def takes_levels(task: Task) -> Task:
+    """Declare that a task holds for weights with more than two levels too; other tasks refuse such layers."""
+    task.takes_levels = True  # type: ignore[attr-defined]
+    return task
 
 
 class Answers:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU, tail_level, tail_mask
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, span_of
 from recu_analysis.errors import NotRecordedError, WindowNotFoundError
@@ -110,13 +110,14 @@ def traced_layers(run: Run, layers: Sequence[str] | str | None) -> list[LayerSpe
     return specs
 
 
+@takes_levels
 def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau: TailTau) -> Answer[pd.DataFrame]:
     """The rows of one layer; the tail is that of `movement` over all of these windows."""
     chosen = np.array(spec.traced)
     windows = [run.window(number) for number in numbers]
     before = yield over([windows[0].before], {"end"})
     z = before.z_end.reshape(-1)
-    states = np.where(spec.signs(before.operand).reshape(-1)[chosen], 1, -1)
+    states, distance = before.states_end.reshape(-1)[chosen], before.distance_end.reshape(-1)
     columns = [(before.end.reshape(-1)[chosen][None], z[chosen][None], states[None])]
     update = windows[0][spec.name].summary.first_update - 1
     places = [(numbers[0], update)]
@@ -125,7 +126,7 @@ def _trajectories(run: Run, spec: LayerSpec, numbers: tuple[int, ...], tail_tau:
         columns.append((record.traces, record.trace_z, record.trace_state))
         first = record.summary.first_update
         places += [(window.number, first + at) for at in range(record.updates)]
-    tail = tail_mask(z, tail_level(spec, record, tail_tau))[chosen]
+    tail = tail_mask(distance, tail_level(spec, record, tail_tau))[chosen]
     value, scores, state = (np.concatenate(parts).T for parts in zip(*columns, strict=True))
     number, updates = np.array(places).T
     table = pd.DataFrame(

@@ -82,6 +82,8 @@ def of_dead_weights(
     if is_bounded(share):
         ends = f" (95 % interval {shown(name, share.low)} to {shown(name, share.high)} %)"
     did = (_DID if ground.exact else _SEEN)[criterion]
+    if ground.levels:
+        did = did.replace("far from zero", "far from a threshold").replace("sign", "state")
     measured = f"{shown(name, share.estimate)} %{ends} of the weights of {ground.of} {did} {ground.where}"
     noise = _UNKNOWN
     if math.isfinite(null.estimate):

@@ -208,7 +208,7 @@ class CpuAccumulator:
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         for name, dense in self._kept_sums().items():
-            torch.from_numpy(dense).copy_(state[name])
+            torch.from_numpy(dense).copy_(state[name].reshape(dense.shape))
         flipped = state["flipped"].numpy()
         for name, dense in self._counts().items():
             dense.reshape(-1)[flipped] = state[name].numpy()
@@ -335,7 +335,7 @@ class DeviceAccumulator:
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
         """Restore the open window from `state`; raise KeyError, ValueError or RuntimeError if it does not fit."""
         for name, dense in self._kept_sums().items():
-            dense.copy_(state[name])
+            dense.copy_(state[name].reshape(dense.shape))
         flipped = state["flipped"].to(self._old.device)
         for name, dense in self._counts().items():
             dense.view(-1)[flipped] = state[name].to(dense)

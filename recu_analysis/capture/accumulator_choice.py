@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.effective import EffectiveAccumulator
+from recu_analysis.capture.levels import CpuLevels, DeviceLevels
 from recu_analysis.nn.fused_dispatch import fused_for
 from recu_analysis.store.quantities import QUANTITIES
 
@@ -43,11 +44,16 @@ def layer_accumulator(
     spec: LayerSpec,
     effective: Callable[[], torch.Tensor] | None,
     quantities: Collection[str] = QUANTITIES,
+    steps: Callable[[], tuple[torch.Tensor, torch.Tensor]] | None = None,
 ) -> Accumulator:
-    """The accumulator of a layer: for its transform, or for its explicit effective weight if it has none.
+    """The accumulator of a layer: for its quantizer, its transform, or its explicit effective weight if it has none.
 
-    `weight`, and what `effective` returns, are those of the recorded channels.
+    `weight`, and what `effective` and `steps` return, are those of the recorded channels.
     """
+    if not spec.quantizer.binary:
+        assert steps is not None  # noqa: S101 - only recordings have such layers
+        levels = CpuLevels if weight.device.type == "cpu" else DeviceLevels
+        return levels(weight, spec.quantizer, steps, quantities=quantities, numbers=spec.channel_numbers)
     kind = partial(accumulator, numbers=spec.channel_numbers)
     if spec.transform is not None:
         return kind(weight, center=spec.center, quantities=quantities)
@@ -61,7 +67,14 @@ def accumulator_of(
 ) -> Accumulator:
     """The accumulator of a layer, which begins with its current weights."""
     effective = None if layer.effective is None else partial(_effective_rows, layer.effective, recorded)
-    return layer_accumulator(recorded.of(layer.weight), spec, effective, quantities)
+    steps = partial(_steps, layer, recorded)
+    return layer_accumulator(recorded.of(layer.weight), spec, effective, quantities, steps)
+
+
+def _steps(layer: BinaryLayer, recorded: RecordedRows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Steps and zero points of the recorded channels."""
+    step, zero = layer.steps()
+    return recorded.of_groups(step), recorded.of_groups(zero)
 
 
 def _effective_rows(effective: Callable[[], torch.Tensor], recorded: RecordedRows) -> torch.Tensor:

@@ -17,6 +17,7 @@ from recu_analysis.capture.accumulator_choice import accumulator_of
 from recu_analysis.capture.adapters.registry import two_valued
 from recu_analysis.capture.decay import Decay, rule_of
 from recu_analysis.capture.gradient_sums import UpdateOf, gradient_sums
+from recu_analysis.capture.levels import BY
 from recu_analysis.capture.norms import Norms, Number, norm
 from recu_analysis.capture.outside import NOTHING, Moved, Outside
 from recu_analysis.capture.shared_numbers import SharedNorms, SharedOutside
@@ -329,6 +330,7 @@ class LayerRecording:
             optional_sum.name: optional_sum.take() for optional_sum in self.optional_sums
         }
         arrays |= self.traces.take() if self.traces is not None else {}
+        summary.more.update({name: int(arrays.pop(name)) for name in BY if name in arrays})
         if self.gradients is not None:
             numbers, sums_of_gradients = self.gradients.take(self.accumulator.seen)
             summary.more.update(numbers)

@@ -78,6 +78,11 @@ def record_layer(
             f"gradient-stats of layer {layer.name!r} cannot be recorded: they need gradients of the whole layer, whose "
             "rows other processes hold; leave out gradient-stats, or train with DistributedDataParallel"
         )
+    if rows is not None and not spec.quantizer.binary:
+        raise RecorderError(
+            f"layer {layer.name!r} has more than two levels, and processes that share its rows cannot record these yet; "
+            "choose other layers with layers=[...], or train with DistributedDataParallel"
+        )
     recording = LayerRecording(
         layer,
         recorded,

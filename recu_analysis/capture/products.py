@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.overrides import TorchFunctionMode
 
+from recu_analysis.capture.level_comparison import LevelStates, level_states
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -91,12 +93,15 @@ class States:
         Whether the effective weight is not finite, or so near 0 that rounding decides its sign.
     unit : float
         The relative rounding of the latent weights' dtype.
+    levels : LevelStates or None
+        The states of a layer with more than two levels.
     """
 
     effective: torch.Tensor
     latent: torch.Tensor
     near: torch.Tensor
     unit: float
+    levels: LevelStates | None = None
 
     @classmethod
     def of(cls, layer: BinaryLayer) -> States:
@@ -105,6 +110,9 @@ class States:
         # In 16 bits, the forward pass may use rounded weights of which this process keeps the exact ones.
         unit = max(torch.finfo(weight.dtype).eps, torch.finfo(layer.used_dtype).eps)
         latent = weight.reshape(len(weight), -1).double()
+        if not layer.quantizer.binary:
+            levels, near = level_states(layer, ROUNDINGS, max(unit, SINGLE))
+            return cls(latent, latent, near, unit, levels)
         mean = latent.mean(dim=1, keepdim=True)
         coarse = 0.0 if unit <= SINGLE else unit
         if layer.effective is not None:
@@ -175,6 +183,9 @@ def _as_rows(used: torch.Tensor, states: States) -> Iterator[tuple[int, torch.Te
 def _compared(used: torch.Tensor, states: States, one_size: bool, axis: int) -> tuple[Comparison, float]:
     """The comparison with the rows of a product's operand, and their resemblance to the layer's weights."""
     values = used.double()
+    if states.levels is not None:
+        unit = max(torch.finfo(used.dtype).eps if used.is_floating_point() else 0.0, states.unit)
+        return _judged(values, states.levels.wrong(values, unit) & ~states.near, states, axis)
     unlike = (values < 0) != (states.effective < 0)
     # The scale of a channel may be negative or 0.
     turned = (unlike & ~states.near).sum(1, keepdim=True) == (~states.near).sum(1, keepdim=True)
@@ -182,7 +193,11 @@ def _compared(used: torch.Tensor, states: States, one_size: bool, axis: int) -> 
     wrong = (unlike ^ turned) | (values == 0)
     if one_size:
         wrong |= _of_another_size(used, values, states)
-    wrong &= ~states.near & ~none
+    return _judged(values, wrong & ~states.near & ~none, states, axis)
+
+
+def _judged(values: torch.Tensor, wrong: torch.Tensor, states: States, axis: int) -> tuple[Comparison, float]:
+    """The comparison with a used weight, of which a mask marks those in another state, and their resemblance."""
     share = float(wrong.double().mean())
     looks = _looks(values, states.latent) if share else ""
     return Comparison(share, looks, torch.equal(values, states.latent), axis), _resemblance(values, states)

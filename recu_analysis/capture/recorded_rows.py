@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.sharded_layer import ShardedLayer
+from recu_analysis.errors import InputError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,6 +53,12 @@ class RecordedRows:
             return tensor
         self._index = self._index.to(tensor.device)
         return tensor.detach().reshape(self._layer).index_select(0, self._index)
+
+    def of_groups(self, values: torch.Tensor) -> torch.Tensor:
+        """The values of the recorded rows, of one value for each scale group of the layer, or for all together."""
+        if self._index is None:
+            return values
+        return values.reshape(self._layer[0], -1)[self._index.to(values.device)].reshape(-1)
 
     def of_state(self, state: Any) -> Any:
         """`of` an entry of the optimizer's state, such as a momentum; entries of another size stay as they are."""
@@ -100,6 +107,11 @@ def recorded_spec(layer: BinaryLayer, sampling: Sampling | None) -> LayerSpec:
     """The entry in run.json of a layer that is not sharded, for a recording of all its channels or of a sample."""
     if sampling is None:
         return layer.spec
+    if layer.quantizer.group == "tensor" and not layer.quantizer.binary:
+        raise InputError(
+            f"layer {layer.name!r} has one scale for all its weights, so z needs all output channels; leave out "
+            "channels=, or choose other layers with layers=[...]"
+        )
     sample = sampling.of(layer.name, layer.shape[0])
     return replace(layer.spec, shape=RecordedRows(layer.shape, sample).shape, channels=sample)
 

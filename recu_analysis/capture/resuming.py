@@ -11,6 +11,7 @@ import torch
 
 from recu_analysis.capture.effective import EffectiveAccumulator
 from recu_analysis.capture.environment import environment
+from recu_analysis.capture.levels import CpuLevels, DeviceLevels
 from recu_analysis.capture.rank_zero import AnyWriter, IdleWriter
 from recu_analysis.errors import InputError, RecorderError, StoreError
 from recu_analysis.store.format import RUN_FILE
@@ -131,7 +132,7 @@ def begin(
                     environment=environment() | dict(about),
                     resume=resume,
                     start=before,
-                    quantities=rows_of(quantities),
+                    quantities=rows_of(quantities, levels=any(not each.spec.quantizer.binary for each in recordings)),
                     shards=ranks.shard[1],
                 )
             elif ranks.records and resume is not None:
@@ -209,10 +210,17 @@ def _taken_up(
         effective = ended[recording.layer.name].effective if "effective" in ended.quantities else None
         if effective is not None and isinstance(recording.accumulator, EffectiveAccumulator):
             recording.accumulator.take_up(effective)
+        _take_up_levels(recording, ended[recording.layer.name])
     return {
         recording.layer.name: _as_stored(recording.take(), recording.here(ended[recording.layer.name].weight))
         for recording in recordings
     }
+
+
+def _take_up_levels(recording: LayerRecording, ended: LayerRecord) -> None:
+    """Continue the states and directions of a layer with more than two levels from a window's end."""
+    if isinstance(recording.accumulator, CpuLevels | DeviceLevels):
+        recording.accumulator.take_up(ended.step, ended.zero_point, ended.direction)
 
 
 def _moved_to(ended: Window, recording: LayerRecording) -> str | None:

@@ -28,6 +28,7 @@ COMMANDS = {
     "dead-weights": "dead_weights",
     "updates": "updates",
     "flips": "flips",
+    "levels": "levels",
     "causes": "causes",
     "compare": "compare",
     "claims": "claims",

@@ -18,7 +18,7 @@ from recu_analysis.cli.window_notes import at_most, choice, ground, too_short
 from recu_analysis.errors import listed
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import pandas as pd
@@ -171,13 +171,15 @@ def _heading(
     return [
         f"{windows_text(run, span)}, {seen}",
         *choice(run, final),
-        _tail(tail_tau),
+        _tail([run], tail_tau),
     ]
 
 
-def _tail(tail_tau: float | str) -> str:
+def _tail(runs: Iterable[Run], tail_tau: float | str) -> str:
     share = "2 (1 - tau) at each layer's own tau" if tail_tau == "window" else f"{200 * (1 - float(tail_tau)):.3g} %"
-    return Aside(f"tail: the {share} of a layer's weights with the largest |z| when the windows start", about="tail")
+    signs = all(spec.quantizer.binary for run in runs for spec in run.header.layers)
+    far = "|z|" if signs else "distance from a threshold"
+    return Aside(f"tail: the {share} of a layer's weights with the largest {far} when the windows start", about="tail")
 
 
 def _decay_time(run: Run, table: pd.DataFrame) -> str:
@@ -235,7 +237,7 @@ def of_seeds(
     several = any(len(block.arm.runs) > 1 for block in blocks)
     columns = _OF_SEEDS if several else tuple(replace(column, ends=0) for column in _OF_SEEDS)
     tail = [
-        _tail(tail_tau),
+        _tail(runs.values(), tail_tau),
         f"dead: by the criterion {criterion}{'; means and 95 % intervals over seeds' if several else ''}",
     ]
     short = too_short_runs(runs) if windows is None else []

@@ -85,7 +85,7 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 def command(runs: tuple[Path, ...], windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
     """Fit Laplace, normal and generalised normal distributions to the latent weights of each RUN.
 
-    The fits are of z, the standard scores within each output channel. Errors and entropies are of the standardised
+    The fits are of z, the standard scores within each output channel. Errors and entropies are of the standardized
     weights. Intervals are 95 % intervals from resampling output channels. Several RUNs are shown below
     each other. A RUN may also be a list of runs (runs.toml).
     """

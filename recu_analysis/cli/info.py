@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import textwrap
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
@@ -72,7 +73,7 @@ def describe(run: Run) -> dict[str, Any]:
         **writing,
         "id": run.id,
         "format": run.header.version,
-        "layers": f"{len(run.header.layers)} binary, {count(weights)} weights",
+        "layers": f"{_kinds(run)}, {count(weights)} weights",
         "windows": f"{len(windows)}, numbers {windows[0].number} to {windows[-1].number}" if len(windows) else "none",
     }
     if len(windows):
@@ -94,6 +95,14 @@ def describe(run: Run) -> dict[str, Any]:
     facts |= {f"last {name}": _last(run.metrics[name]) for name in run.metrics if name not in {"window", "update"}}
     facts |= {f"configuration: {name}": value for name, value in run.configuration.items() if value is not None}
     return facts | _environment(run.header.environment)
+
+
+def _kinds(run: Run) -> str:
+    """How many layers have how many levels."""
+    counts = Counter(spec.quantizer.count for spec in run.header.layers)
+    return ", ".join(
+        f"{number} {'binary' if levels == 2 else f'with {levels} levels'}" for levels, number in sorted(counts.items())
+    )
 
 
 def _recorded(run: Run) -> str:

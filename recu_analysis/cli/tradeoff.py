@@ -221,7 +221,7 @@ def _view(closed: pd.DataFrame, run: Run | None, measured: pd.DataFrame | None) 
         return View(closed, forms, some, caption=caption, below=left_out)
     end = end_text(run, int(measured["window"].iloc[0]))
     note = (
-        f"measured at the end of {end}: weights after the layer's standardisation, "
+        f"measured at the end of {end}: weights after the layer's standardization, "
         "clamped at the Laplace quantile of their own b_hat; Laplace: the value for Laplace weights of that scale"
     )
     printed = [Column(name) for name in ("layer", "tau", "b", "alpha", "qe_exact", "entropy")]

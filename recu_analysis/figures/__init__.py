@@ -15,6 +15,7 @@ from recu_analysis.figures.lockin import plot_lock_in
 from recu_analysis.figures.magnitude import plot_by_magnitude
 from recu_analysis.figures.mask import plot_mask
 from recu_analysis.figures.mobility import plot_mobility
+from recu_analysis.figures.occupancy import plot_occupancy
 from recu_analysis.figures.paper_tables import paper_table
 from recu_analysis.figures.qe import plot_layer_errors
 from recu_analysis.figures.registry import FIGURES, figure_query
@@ -28,6 +29,7 @@ from recu_analysis.figures.survival import plot_survival
 from recu_analysis.figures.ternary import plot_ternary
 from recu_analysis.figures.tradeoff import plot_tradeoff
 from recu_analysis.figures.trajectories import plot_trajectories
+from recu_analysis.figures.transitions import plot_transitions
 
 __all__ = [
     "FIGURES",
@@ -48,6 +50,7 @@ __all__ = [
     "plot_lock_in",
     "plot_mask",
     "plot_mobility",
+    "plot_occupancy",
     "plot_quantization_error",
     "plot_rho",
     "plot_ridge",
@@ -60,5 +63,6 @@ __all__ = [
     "plot_tradeoff",
     "plot_training",
     "plot_trajectories",
+    "plot_transitions",
     "save_figure",
 ]

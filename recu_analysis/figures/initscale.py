@@ -120,7 +120,7 @@ FIGURE = FigureSpec(
     query,
     draw,
     "b* is a scale of the initial weights",
-    f"Training loss for scales $b^*$ of the standardisation. {BANDS} The gradient is proportional to $b^*$. "
+    f"Training loss for scales $b^*$ of the standardization. {BANDS} The gradient is proportional to $b^*$. "
     r"In theory, $b^* = \sqrt{2}/2$ with initial weights divided by $\sqrt{2\sqrt{2}}$ therefore gives exactly the "
     "training of $b^* = 2$. In practice rounding errors grow, and the two differ as two seeds do.",
     takes=("palette",),

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 #: Sums and norms that are never negative; NaN if a weight was NaN.
 NEVER_NEGATIVE = frozenset(
     {"path", "zpath", "grad", "noise", "momentum_norm", "norm_start", "norm_end", "noise_decay", "earned_variance"}
+    | {"transitions"}
 )
 #: |z| up to which a weight may be at the mean of its channel.
 AT_THE_MEAN = 1e-6
@@ -62,7 +63,9 @@ def fits_shape(quantity: Quantity, shape: tuple[int, ...], layer: LayerSpec, upd
         case "channels":  # earlier versions kept one value for a layer with a single scale
             return math.prod(shape) in {1, layer.shape[0]}
         case "states":
-            return len(shape) == 2 and shape[0] == shape[1]
+            return shape == (layer.quantizer.count,) * 2
+        case "groups":
+            return shape == (layer.quantizer.groups(layer.shape),)
         case "traced":
             return shape == (updates, len(layer.traced))
     return len(shape) == 1
@@ -83,14 +86,19 @@ def fits_window(name: str, values: NDArray[Any], layer: LayerWindow) -> bool:
     low, high = int(values.min()), int(values.max())
     if name == "flips":
         return 1 <= low <= high <= layer.updates
+    if name == "reversals":
+        return 0 <= low <= high <= layer.updates
     if name in {"first_flip", "last_flip"}:
         return layer.first_update <= low <= high < layer.next_update
     return True
 
 
 def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
-    """Clauses about flips, first_flip and last_flip of the same weights that contradict each other."""
+    """Clauses about flips, reversals, first_flip and last_flip of the same weights that contradict each other."""
     first, last, counts = (flips.get(name) for name in ("first_flip", "last_flip", "flips"))
+    reversals = flips.get("reversals")
+    if reversals is not None and counts is not None and (reversals > counts).any():
+        yield "some weights reversed more often than they flipped"
     if first is None or last is None:
         return
     if (first > last).any():
@@ -99,11 +107,21 @@ def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
         yield "some weights that flipped once have two different flip updates"
 
 
-def odd_traces(traced: dict[str, NDArray[Any]], end: NDArray[Any], positive: NDArray[np.bool_]) -> Iterator[str]:
-    """Clauses about traced weights that do not end where the window ends, with weights `end` and signs `positive`."""
+def odd_transitions(transitions: NDArray[np.int64], weights: int, layer: LayerWindow, flips: int) -> Iterator[str]:
+    """Clauses about transition counts that contradict the updates of a layer with so many weights and flips."""
+    if int(transitions.sum()) != weights * layer.updates:
+        yield "the transitions do not add up to weights times updates"
+    elif int(transitions.sum() - transitions.trace()) != flips:
+        yield "the transitions between different states are not as many as the flips"
+
+
+def odd_traces(
+    traced: dict[str, NDArray[Any]], end: NDArray[Any], states: NDArray[np.int16], binary: bool
+) -> Iterator[str]:
+    """Clauses about traced weights that do not end where the window ends, with these weights and states."""
     value, z, state = (traced[name][-1] for name in TRACES)
     if not np.array_equal(value, end, equal_nan=True):
         yield "the last value of some traced weights is not their weight at the window's end"
-    # Rounding decides the sign of a weight at the mean of its channel.
-    elif ((state > 0) != positive)[np.abs(z) > AT_THE_MEAN].any():
+    # Rounding decides the sign of a weight at the mean of its channel. States of a quantizer are exact.
+    elif (((state > 0) != (states > 0)) & (np.abs(z) > AT_THE_MEAN) if binary else state != states).any():
         yield "the last state of some traced weights is not their state at the window's end"

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import numpy as np
 
-from recu_analysis.errors import DamagedError, InputError
+from recu_analysis.errors import DamagedError, InputError, SignsOnlyError
 from recu_analysis.store import format1
 from recu_analysis.store.channels import Sample
 from recu_analysis.store.consistency import is_negative
 from recu_analysis.store.format import FORMAT_VERSION, MAX_WHOLE
 from recu_analysis.store.quantities import LAYER_NUMBERS, LENGTHS, MOST_ROWS, QUANTITIES, TABLE, Quantity, rows_of
 from recu_analysis.store.sealing import finite, load_json, sealed, unsealed
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
 T = TypeVar("T")
-
-#: Quantizer entry of a layer with binary weights.
-SIGNS = {"kind": "sign", "levels": [-1, 1]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +59,8 @@ class LayerSpec:
         Flat indices of the weights whose values are recorded after every update, ascending.
     channels : Sample or None
         The recorded output channels; None if all are recorded.
+    quantizer : Quantizer
+        The function from effective weights to states; the sign for binary layers.
     """
 
     name: str
@@ -75,6 +75,7 @@ class LayerSpec:
     z: str = field(default="effective", compare=False)
     traced: tuple[int, ...] = field(default=(), compare=False)
     channels: Sample | None = None
+    quantizer: Quantizer = field(default_factory=Quantizer)
 
     def with_verdict(self, new: LayerSpec) -> LayerSpec:
         """The entry with the verification result of another one, if that has one."""
@@ -118,8 +119,21 @@ class LayerSpec:
         """Whether the effective weight is the latent weight minus the mean of its channel."""
         return self.transform is not None and self.transform.center
 
+    @property
+    def scale_groups(self) -> int:
+        """Number of groups of weights over whose standard deviation z is computed: the rows of the recorded weights."""
+        return self.quantizer.groups(self.shape)
+
     def signs(self, weight: ArrayLike) -> NDArray[np.bool_]:
-        """Effective signs, True for +1, of a record's `operand`: latent weights, or recorded effective weights."""
+        """Effective signs, True for +1, of a record's `operand`: latent weights, or recorded effective weights.
+
+        Raises
+        ------
+        SignsOnlyError
+            If the layer has more than two levels.
+        """
+        if not self.quantizer.binary:
+            raise SignsOnlyError(self.name, self.quantizer.count)
         return (self.transform or WeightTransform()).signs(weight)
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +144,7 @@ class LayerSpec:
             "shape": list(self.shape),
             "dtype": self.dtype,
             "adapter": self.adapter,
-            "quantizer": SIGNS,
+            "quantizer": self.quantizer.to_dict(),
             "transform": None if self.transform is None else self.transform.to_dict(),
             "verified": self.verified,
             "differs": self.differs,
@@ -146,7 +160,7 @@ class LayerSpec:
         try:
             fields = dict(entry)
             shape, transform, sample = tuple(fields.pop("shape")), fields.pop("transform"), fields.pop("channels", None)
-            name, quantizer = of_type(fields.pop("name"), str), fields.pop("quantizer", SIGNS)
+            name, quantizer = of_type(fields.pop("name"), str), fields.pop("quantizer", Quantizer().to_dict())
             name.encode()
             spec = cls(
                 name=name,
@@ -160,8 +174,10 @@ class LayerSpec:
                 in_place=of_type(fields.pop("in_place", False), bool),
                 traced=tuple(of_type(place, int) for place in of_type(fields.pop("traced", []), list)),
                 channels=None if sample is None else Sample.from_dict(of_type(sample, dict)),
+                quantizer=Quantizer.from_dict(of_type(quantizer, dict)),
                 more=fields,
             )
+            _ = spec.scale_groups if shape else 0
         except (KeyError, TypeError, ValueError, OverflowError, InputError) as error:
             raise DamagedError(f"{where} is damaged: the entry of a layer cannot be read: {error}") from None
         if spec.dtype not in {"float32", "float64"} or not shape or min(shape) < 1:
@@ -177,11 +193,6 @@ class LayerSpec:
         if not all(before < place for before, place in pairwise(bounds)):
             raise DamagedError(
                 f"{where} is damaged: the traced weights of layer {spec.name!r} are not ascending indices"
-            )
-        if quantizer != SIGNS:
-            raise DamagedError(
-                f"{where} has a layer {spec.name!r:.80} with quantizer {quantizer!r:.80}; this version of "
-                "recu-analysis reads only signs"
             )
         return spec
 

@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 #: Kinds of quantities, which give the shape of the tensor: the shape of the layer; one entry per weight that flipped;
-#: one per output channel; states x states; updates x traced weights; and values of a layer, which are stored in the
-#: header.
-OF = ("weights", "flipped", "channels", "states", "traced", "layer")
+#: one per output channel; one per scale group; states x states; updates x traced weights; and values of a layer, which
+#: are stored in the header.
+OF = ("weights", "flipped", "channels", "groups", "states", "traced", "layer")
 #: dtypes of tensors; `latent` is the dtype of the layer's weights. Values of a layer have the dtypes int, number (null
 #: if unknown), matrix (a list of rows), bool, list (of int), or numbers (a list, none of them unknown).
-TENSOR_DTYPES = ("latent", "float32", "float64", "uint16", "uint32", "int64")
+TENSOR_DTYPES = ("latent", "float32", "float64", "int8", "uint16", "uint32", "int64")
 LAYER_DTYPES = ("int", "number", "matrix", "bool", "list", "numbers")
 #: When a quantity is kept: always, by default, on request, on request if the layer has it, if weights are chosen for
-#: it, if the layer has it, if the layer is sharded, or by no recording yet.
-KEPT = ("always", "default", "request", "request, known", "chosen", "known", "sharded", "planned")
+#: it, if the layer has it, if the layer is sharded, if the layer has more than two levels, or by no recording yet.
+KEPT = ("always", "default", "request", "request, known", "chosen", "known", "sharded", "levels", "planned")
 
 
 #: Maximal number of rows in a run.
@@ -74,6 +74,7 @@ FITTING = {
     "weights": ("first", "last", "sum", "count", "decayed sum", "none"),
     "flipped": ("count", "first known", "last known", UNION),
     "channels": ("first", "last", "sum", "count", "none"),
+    "groups": ("first", "last", "none"),
     "states": ("first", "last", "sum", "count", "none"),
     "traced": ("joined", "none"),
     "int": ("first", "last", "count", "same", "none"),
@@ -134,7 +135,7 @@ class Quantity:
     @property
     def optional(self) -> bool:
         """Whether a layer, or a merged window, may lack it in a run that keeps it."""
-        sometimes = self.kept in {"known", "request, known"} or self.merge == "none"
+        sometimes = self.kept in {"known", "request, known", "levels"} or self.merge == "none"
         return sometimes or (self.of == "layer" and self.kept != "always")
 
     @property
@@ -249,9 +250,12 @@ _ROWS = (
     Quantity("noise", "weights", "float32", "decayed sum", "request, known", "w^2", _NOISE, _STATS, "noise_decay"),
     Quantity("small_grads", "weights", "uint16", "count", "request", "updates", "updates with small gradient", _STATS),
     Quantity("unchanged", "weights", "uint16", "count", "request, known", "updates", _LOST, _STATS),
-    # Planned: no recording makes these yet, but readers accept them.
-    Quantity("reversals", "flipped", "uint32", "count", "planned", "updates", "flips opposite to the flip before"),
-    Quantity("transitions", "states", "int64", "count", "planned", "", "weights that went from state q to q'"),
+    # Of layers with more than two levels. Counts of weights that stayed in their state are on the diagonal.
+    Quantity("reversals", "flipped", "uint32", "count", "levels", "updates", "flips opposite to the flip before"),
+    Quantity("direction", "weights", "int8", "last", "levels", "", "direction of the last flip so far, 0 if none"),
+    Quantity("transitions", "states", "int64", "count", "levels", "updates", "weights that went from state q to q'"),
+    Quantity("step", "groups", "latent", "last", "levels", "w", "step of each scale group, or its ternary threshold"),
+    Quantity("zero_point", "groups", "int64", "last", "levels", "", "state of w = 0, if the steps are asymmetric"),
     # Values of a layer.
     Quantity("first_update", "layer", "int", "first", "always", "", "first update, counted by the layer's optimizer"),
     Quantity("updates", "layer", "int", "count", "always", "", "number of updates"),
@@ -271,7 +275,8 @@ _ROWS = (
     Quantity("noise_decay", "layer", "number", "product", "request, known", "", "remaining share of noise", _STATS),
     Quantity("earned_along", "layer", "number", "none", "request, known", "w^2", _ALONG, _STATS),
     Quantity("earned_variance", "layer", "number", "none", "request, known", "w^4", _ALONG_NOISE, _STATS),
-    Quantity("threshold_flips", "layer", "int", "count", "planned", "", "flips caused by a moved threshold"),
+    Quantity("weight_flips", "layer", "int", "count", "levels", "", "state changes by weights, at old thresholds"),
+    Quantity("threshold_flips", "layer", "int", "count", "levels", "", "state changes by thresholds, of new weights"),
     Quantity("outside_updates", "layer", "int", "count", "known", "", "times that weights moved outside updates"),
     Quantity("outside_weights", "layer", "int", "count", "known", "", "weights that moved outside updates, each time"),
     Quantity("outside_step", "layer", "number", "max", "known", "w", "largest step of a weight outside updates"),
@@ -319,15 +324,19 @@ def requested(quantities: Iterable[str] = (), only: Iterable[str] | None = None)
     return tuple(name for name in names if name in wanted)
 
 
-def rows_of(requests: Iterable[str]) -> dict[str, Quantity]:
-    """The rows that windows may have in a run that keeps the requested quantities."""
-    asked = set(requests)
-    return {row.name: row for row in _ROWS if row.kept in {"always", "known"} or row.request in asked}
+def rows_of(requests: Iterable[str], *, levels: bool = False) -> dict[str, Quantity]:
+    """The rows that windows may have in a run that keeps the requested quantities.
+
+    `levels` tells whether some of its layers have more than two levels.
+    """
+    asked, kept = set(requests), {"always", "known"} | ({"levels"} if levels else set())
+    return {row.name: row for row in _ROWS if row.kept in kept or row.request in asked}
 
 
 def requests_of(quantities: Mapping[str, Quantity]) -> tuple[str, ...]:
-    """The request names of these rows, without the rows that are always kept."""
-    asked = (row.request for row in quantities.values() if row.of != "layer" and row.kept not in {"always", "known"})
+    """The request names of these rows, without the rows that every such run keeps."""
+    unasked = {"always", "known", "levels"}
+    asked = (row.request for row in quantities.values() if row.of != "layer" and row.kept not in unasked)
     return tuple(dict.fromkeys(asked))
 
 

@@ -71,10 +71,20 @@ class Ends:
             window, "scores", lambda: _scores(self.scored(window) if scored is None else scored, self.spec)
         )
 
+    def states(self, window: Window) -> NDArray[np.int16]:
+        """States at a window's end."""
+        return self._once(window, "states", lambda: window[self.spec.name].states)
+
+    def distance(self, window: Window) -> NDArray[np.float64]:
+        """abs(z - nearest threshold) at a window's end; abs(z) for signs."""
+        if self.spec.quantizer.binary:
+            return self._once(window, "distance", lambda: np.abs(self.scores(window)))
+        return self._once(window, "distance", lambda: window[self.spec.name].distance)
+
     def deviations(self, window: Window, weight: Array | None = None) -> NDArray[np.float64]:
-        """Standard deviation of the latent weights of each channel at a window's end; `weight` were already read."""
+        """Standard deviation of the latent weights of each scale group at a window's end; `weight` were read."""
         return self._once(
-            window, "deviations", lambda: channel_deviations(self.weight(window) if weight is None else weight)
+            window, "deviations", lambda: _deviations(self.weight(window) if weight is None else weight, self.spec)
         )
 
     def forget(self, before: int) -> None:
@@ -90,9 +100,14 @@ class Ends:
 
 
 def _scores(weight: Array, spec: LayerSpec) -> NDArray[np.float64]:
-    scores = standard_scores(weight, center=spec.center)
+    rows = weight.reshape(spec.scale_groups, -1)
+    scores = standard_scores(rows, center=spec.center).reshape(weight.shape)
     scores.flags.writeable = False
     return scores
+
+
+def _deviations(weight: Array, spec: LayerSpec) -> NDArray[np.float64]:
+    return channel_deviations(weight.reshape(spec.scale_groups, -1))
 
 
 class MergedRecord:
@@ -243,13 +258,33 @@ class MergedRecord:
         return self._ends.scores(self.windows[-1])
 
     @property
+    def states_start(self) -> NDArray[np.int16]:
+        """States before the first update."""
+        return self._ends.states(self._before)
+
+    @property
+    def states_end(self) -> NDArray[np.int16]:
+        """States after the last update."""
+        return self._ends.states(self.windows[-1])
+
+    @property
+    def distance_start(self) -> NDArray[np.float64]:
+        """abs(z - nearest threshold) before the first update; abs(z) for signs."""
+        return self._ends.distance(self._before)
+
+    @property
+    def distance_end(self) -> NDArray[np.float64]:
+        """abs(z - nearest threshold) after the last update."""
+        return self._ends.distance(self.windows[-1])
+
+    @property
     def deviations_start(self) -> NDArray[np.float64]:
-        """Standard deviation of the latent weights of each channel before the first update."""
+        """Standard deviation of the latent weights of each scale group before the first update."""
         return self._ends.deviations(self._before, self._arrays.get("start"))
 
     @property
     def deviations_end(self) -> NDArray[np.float64]:
-        """Standard deviation of the latent weights of each channel after the last update."""
+        """Standard deviation of the latent weights of each scale group after the last update."""
         return self._ends.deviations(self.windows[-1])
 
     @property

@@ -49,7 +49,8 @@ def nothing(quantity: Quantity, spec: LayerSpec) -> Array:
     shapes = {
         "weights": spec.shape,
         "channels": spec.shape[:1],
-        "states": (0, 0),
+        "groups": (spec.quantizer.groups(spec.shape),),
+        "states": (spec.quantizer.count,) * 2,
         "traced": (0, len(spec.traced)),
     }
     return np.zeros(shapes.get(quantity.of, (0,)), quantity.dtype_in(spec.dtype))
@@ -57,12 +58,14 @@ def nothing(quantity: Quantity, spec: LayerSpec) -> Array:
 
 def window_bytes(layers: Sequence[LayerSpec], requests: Sequence[str]) -> int:
     """Estimated bytes on disk of one window with these quantities, if a tenth of the weights flip."""
-    rows = rows_of(requests).values()
+    rows = rows_of(requests, levels=any(not spec.quantizer.binary for spec in layers)).values()
     return sum(_bytes(spec, row) for spec in layers for row in rows) + 1024 * len(layers)
 
 
 def _bytes(spec: LayerSpec, quantity: Quantity) -> int:
     if quantity.of == "layer" or (quantity is TABLE["effective"] and spec.transform is not None):
+        return 0
+    if quantity.kept == "levels" and spec.quantizer.binary:
         return 0
     counts = {"weights": spec.weights, "flipped": int(spec.weights * EXPECTED_FLIPPED)}
     return counts.get(quantity.of, 0) * quantity.dtype_in(spec.dtype).itemsize

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-DTYPES = {"F32": "<f4", "F64": "<f8", "U16": "<u2", "U32": "<u4", "I64": "<i8"}
+DTYPES = {"F32": "<f4", "F64": "<f8", "I8": "|i1", "U16": "<u2", "U32": "<u4", "I64": "<i8"}
 #: Bytes per block when a tensor is read in blocks; a block fits in the processor's cache.
 BLOCK_BYTES = 1 << 18
 

@@ -9,10 +9,12 @@ import stat
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recu_analysis.errors import DamagedError, RecuError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
-from recu_analysis.store.consistency import odd_flips, odd_traces
+from recu_analysis.store.consistency import odd_flips, odd_traces, odd_transitions
 from recu_analysis.store.ends import with_end
 from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.quantities import TRACES, UNION, tensors_of
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
+    from numpy.typing import NDArray
 
     from recu_analysis.store.header import LayerSpec
     from recu_analysis.store.run import OneRun
@@ -343,20 +346,28 @@ def _layer_problems(record: LayerRecord) -> Iterator[RecuError]:
         except RecuError as error:
             yield error
     with contextlib.suppress(RecuError):  # reported above
-        kept = [name for name in ("flips", "first_flip", "last_flip") if record.holds(name)]
-        for text in odd_flips(dict(zip(kept, record.sparse(*kept)[1:], strict=True))):
+        kept = [name for name in ("flips", "first_flip", "last_flip", "reversals") if record.holds(name)]
+        values = dict(zip(kept, record.sparse(*kept)[1:], strict=True))
+        for text in (*odd_flips(values), *_odd_transitions(record, values.get("flips"))):
             yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
         for text in _odd_traces(record):
             yield DamagedError(f"{record.window.where} is damaged: in layer {record.spec.name!r:.80} {text}")
 
 
+def _odd_transitions(record: LayerRecord, flips: NDArray[Any] | None) -> Iterator[str]:
+    """Clauses about transition counts that contradict the flips."""
+    if flips is not None and record.holds("transitions"):
+        total = int(flips.sum(dtype=np.int64))
+        yield from odd_transitions(record.transitions, record.spec.weights, record.summary, total)
+
+
 def _odd_traces(record: LayerRecord) -> Iterator[str]:
     """Clauses about traces that do not end where the window does."""
-    spec, chosen = record.spec, list(record.spec.traced)
+    chosen = list(record.spec.traced)
     if chosen and record.summary.updates and all(name in record.window.quantities for name in TRACES):
-        end, positive = record.weight, spec.signs(record.operand)
+        end, states = record.weight, record.states
         traced = {name: getattr(record, name) for name in TRACES}
-        yield from odd_traces(traced, end.reshape(-1)[chosen], positive.reshape(-1)[chosen])
+        yield from odd_traces(traced, end.reshape(-1)[chosen], states.reshape(-1)[chosen], record.spec.quantizer.binary)
 
 
 def _checkpoint(file: Path) -> FileStatus:

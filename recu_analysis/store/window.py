@@ -14,6 +14,7 @@ from recu_analysis.store.consistency import fits_shape, fits_window, is_negative
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
 from recu_analysis.store.layer_selection import numbers_text
 from recu_analysis.store.quantities import TABLE, UNION
+from recu_analysis.theory.standardize import standard_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -112,6 +113,27 @@ class LayerRecord:
         effective = self.effective
         operand: Array = self.weight if effective is None else effective
         return operand
+
+    @property
+    def states(self) -> NDArray[np.int16]:
+        """The states of the weights at the window's end: -1 and +1, or those of a quantizer with more levels."""
+        if self.spec.quantizer.binary:
+            return np.where(self.spec.signs(self.operand), 1, -1).astype(np.int16)
+        return self.spec.quantizer.states(self.weight, *self._steps)
+
+    @property
+    def distance(self) -> NDArray[np.float64]:
+        """abs(z - nearest threshold) of the weights at the window's end, in units of z; abs(z) for signs."""
+        if self.spec.quantizer.binary:
+            return np.abs(standard_scores(self.operand, center=self.spec.center))
+        return self.spec.quantizer.distance(self.weight, *self._steps)
+
+    @property
+    def _steps(self) -> tuple[Array | None, Array | None]:
+        """Steps and zero points of the scale groups at the window's end, for a layer with more than two levels."""
+        if not self.holds("step"):
+            raise DamagedError(f"{self.window.where} is damaged: it has no step of layer {self.spec.name!r:.80}")
+        return self.array("step"), self.array("zero_point")
 
     def holds(self, name: str) -> bool:
         """Whether the layer has a quantity in this window; effective weights only if it has no transform."""

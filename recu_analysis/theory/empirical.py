@@ -1,4 +1,4 @@
-"""Measured alpha, quantization errors and entropies of a layer's standardised weights, beside the closed forms."""
+"""Measured alpha, quantization errors and entropies of a layer's standardized weights, beside the closed forms."""
 
 from __future__ import annotations
 
@@ -61,12 +61,12 @@ class Quantized:
 
 
 def quantized(weights: ArrayLike, tau: float, kind: str = "laplace") -> Quantized:
-    """Measure the quantization of one layer's standardised weights, in two passes over blocks of channels.
+    """Measure the quantization of one layer's standardized weights, in two passes over blocks of channels.
 
     Parameters
     ----------
     weights : array_like, shape (C_out, ...)
-        Standardised weights w~, finite.
+        Standardized weights w~, finite.
     tau : float
         Quantile level, 0.5 < tau <= 1; use 1 for a layer that does not clamp.
     kind : {"laplace", "empirical"}
@@ -121,7 +121,7 @@ def sign_entropy(weights: ArrayLike) -> float:
     Parameters
     ----------
     weights : array_like, shape (C_out, ...)
-        Standardised weights w~, finite.
+        Standardized weights w~, finite.
 
     Returns
     -------

@@ -61,6 +61,8 @@ class Simulated:
         The first and the last update that changed the sign, counted from 1; 0 if none did.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update.
+    reach : ndarray of float64
+        Largest abs(z_u), of the start too.
     """
 
     chosen: NDArray[np.int64]
@@ -70,6 +72,7 @@ class Simulated:
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     mobility: Values
+    reach: Values
 
 
 def simulate(
@@ -126,7 +129,7 @@ def simulate(
     generator = np.random.default_rng(seed)
     pushes = _momentum(z[chosen], covariances[ours], generator)
     state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
-    w, path = z[chosen].copy(), np.zeros(chosen.size)
+    w, path, reach = z[chosen].copy(), np.zeros(chosen.size), np.abs(z[chosen])
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     scale, distance, done = np.sqrt(power[ours]), np.abs(z), 0
     if pace is not None:
@@ -141,9 +144,10 @@ def simulate(
         # The standard deviation in which z is measured changes in small steps, linear in its square.
         widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
         size = scale / math.sqrt(inside)
-        advance(w, pushes, state, flips, first, last, path, matrix, gain, size, widths, bound, done, each.updates)
+        moved = w, pushes, state, flips, first, last, path, reach
+        advance(*moved, matrix, gain, size, widths, bound, done, each.updates)
         done += each.updates
-    return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates)
+    return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates, reach)
 
 
 def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math.inf) -> Values:

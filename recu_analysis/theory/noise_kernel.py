@@ -27,6 +27,7 @@ def advance(
     first: NDArray[np.int64],
     last: NDArray[np.int64],
     path: Values,
+    reach: Values,
     matrix: Values,
     gain: Values,
     scale: Values,
@@ -39,7 +40,7 @@ def advance(
     noise, y, width = np.empty((3, BLOCK))
     for start in range(0, w.size, BLOCK):
         block = slice(start, min(start + BLOCK, w.size))
-        x, m, bits, path_x = w[block], momentum[block], state[block], path[block]
+        x, m, bits, path_x, reach_x = w[block], momentum[block], state[block], path[block], reach[block]
         flips_x, first_x, last_x = flips[block], first[block], last[block]
         # The sum of 64 random bits is normal to a kurtosis of 1/32, and much faster.
         to_weight, to_momentum = gain[0] * scale[block] / 4.0, gain[1] * scale[block] / 4.0
@@ -67,6 +68,8 @@ def advance(
                 after = y[k] / width[k]
                 far[k] += abs(after - z[k])
                 z[k] = after
+            for k in range(x.size):
+                reach_x[k] = max(reach_x[k], abs(z[k]))
         path_x += far
 
 

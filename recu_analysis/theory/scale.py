@@ -1,4 +1,4 @@
-"""Effect of standardisation on the Laplace scale of weights: Eq. 18 to 23 as a map of b, and for other shapes."""
+"""Effect of standardization on the Laplace scale of weights: Eq. 18 to 23 as a map of b, and for other shapes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
 
-#: The scale of Laplace weights after IR-Net's standardisation, sqrt(2)/2 (Eq. 18 and 19 of ReCU).
+#: The scale of Laplace weights after IR-Net's standardization, sqrt(2)/2 (Eq. 18 and 19 of ReCU).
 IRNET_SCALE = math.sqrt(0.5)
 
 
@@ -52,7 +52,7 @@ def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
 def scale_ratio(shape: ArrayLike) -> Values:
     """b'/b* of generalised normal weights, sqrt(2) E|z| = sqrt(2) Gamma(2/beta) / sqrt(Gamma(1/beta) Gamma(3/beta)).
 
-    Standardisation fixes the standard deviation, not E|z|, so b_hat / b* depends on the shape of the distribution
+    Standardization fixes the standard deviation, not E|z|, so b_hat / b* depends on the shape of the distribution
     alone. It is 1 for Laplace weights (beta = 1), 2 / sqrt(pi) = 1.128 for normal weights (beta = 2), and always below
     sqrt(3/2).
 

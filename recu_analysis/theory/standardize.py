@@ -151,9 +151,9 @@ def empirical_bound(standardized: ArrayLike, tau: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class WeightTransform:
-    """Centring, standardisation and clamp between a layer's latent weights and their sign.
+    """Centring, standardization and clamp between a layer's latent weights and their sign.
 
-    The standardised weight is w~ = (w - mean_c) / (sqrt(var_c + eps) / (sqrt(2) b*)), Eq. 18 to 23 of ReCU
+    The standardized weight is w~ = (w - mean_c) / (sqrt(var_c + eps) / (sqrt(2) b*)), Eq. 18 to 23 of ReCU
     (Xu et al., ICCV 2021); b* = sqrt(2)/2 gives IR-Net's weight. The clamp is Eq. 8, with Q from one
     b_hat = mean |w~| over the whole layer, as in the authors' code.
 
@@ -162,7 +162,7 @@ class WeightTransform:
     center : bool
         Whether the mean of the output channel is subtracted.
     target : float or None
-        The scale b* after standardisation; None if the layer does not standardise.
+        The scale b* after standardization; None if the layer does not standardize.
     eps : float
         Added to the variance, in squared units of the weights.
     ddof : int
@@ -195,7 +195,7 @@ class WeightTransform:
             raise InputError(f"quantile must be one of {', '.join(QUANTILES)}, not {self.quantile!r}")
 
     def standardized(self, weight: ArrayLike) -> NDArray[np.float64]:
-        """w~, the weight after the layer's standardisation and before its clamp.
+        """w~, the weight after the layer's standardization and before its clamp.
 
         Parameters
         ----------
@@ -222,7 +222,7 @@ class WeightTransform:
         return result.reshape(np.shape(weight))
 
     def clamped(self, standardized: ArrayLike, tau: float) -> NDArray[np.float64]:
-        """ReCU of standardised weights (Eq. 8), or the unchanged weights if the layer does not clamp.
+        """ReCU of standardized weights (Eq. 8), or the unchanged weights if the layer does not clamp.
 
         Parameters
         ----------

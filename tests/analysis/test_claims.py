@@ -331,13 +331,13 @@ def test_weights_that_forget_at_once_contradict_silent_tails(tmp_path):
 
 def test_scales_that_nothing_holds_cannot_tell(tmp_path):
     plain = make(tmp_path / "plain", {"one": random_walk((16, 40), 6)}, WeightTransform())
-    says(distribution.scale_held([plain]).run().why, "layer one of plain", "not standardise")
+    says(distribution.scale_held([plain]).run().why, "layer one of plain", "not standardize")
     few = make(tmp_path / "few", {"one": random_walk((7, 40), 6)})
     says(distribution.scale_held([few]).run().why, "interval", "8 channels", "3 seeds")
 
 
 def test_a_sign_that_is_lost_changes_the_output(tmp_path):
-    """A weight so small that its standardised one is -0, whose sign is +1."""
+    """A weight so small that its standardized one is -0, whose sign is +1."""
     walk = random_walk((4, 30), 6).astype(np.float64) * 100
     walk[:, 0, 0] = -5e-324
     found = outcome.changes_output([make(tmp_path / "run", {"one": walk}, WeightTransform(target=2.0))]).run()

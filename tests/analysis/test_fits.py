@@ -77,7 +77,7 @@ def test_distributions_are_fitted_to_the_standard_scores(fitted, table, layer):
 
 
 @pytest.mark.parametrize("layer", ["body.normal", "body.laplace"])
-def test_scale_errors_and_entropies_are_of_the_standardised_weights(fitted, table, layer):
+def test_scale_errors_and_entropies_are_of_the_standardized_weights(fitted, table, layer):
     row, w = table.loc[layer], standardized(rows_of(fitted, layer))
     b = np.abs(w).mean()
     bound = -b * math.log(2 - 2 * 0.85)
@@ -146,7 +146,7 @@ def test_channels_without_numbers_are_left_out_and_counted(tmp_path, fitted, tab
 
 
 @pytest.mark.parametrize("center", [True, False])
-def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardise_either(tmp_path, center):
+def test_constant_channels_are_no_weights_of_a_layer_that_does_not_standardize_either(tmp_path, center):
     walks = history()
     walks["body.normal"][-1, 4] = 0.5
     run = run_of(tmp_path, walks, WeightTransform(center=center))

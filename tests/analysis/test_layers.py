@@ -82,7 +82,7 @@ def test_window_0_has_a_state_and_no_movement(table):
     assert row["c2i"] == 1.0
 
 
-def test_state_of_the_standardised_weights(table, synthetic):
+def test_state_of_the_standardized_weights(table, synthetic):
     row = table[(table["window"] == 2) & (table["layer"] == "second")].iloc[0]
     weights = synthetic.history["second"][10].astype(np.float64)
     scaled = np.empty_like(weights)

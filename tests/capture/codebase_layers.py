@@ -211,8 +211,18 @@ def bitnet(out=4, name="BitLinear"):
     return named(name, nn.Linear, forward=forward)(6, out)
 
 
-def autobit():
-    return named("AutoBitLinear", nn.Linear)(6, 4)
+def autobit(online=True):
+    def forward(self, x):
+        weight = self.weight
+        if self.online_quant:
+            scale = 1.0 / weight.float().abs().mean().clamp_(min=1e-5)
+            used = ((weight.float() * scale).round().clamp(-1, 1) / scale).to(weight.dtype)
+            weight = weight + (used - weight).detach()
+        return F.linear(x, weight)
+
+    layer = named("AutoBitLinear", nn.Linear, forward=forward)(6, 4)
+    layer.online_quant = online
+    return layer
 
 
 def packed():

@@ -86,7 +86,8 @@ def shake(layer, optimizer, seed):
     for parameter in layer.parameters():
         if hasattr(parameter, "org"):  # latent weights that wait while the layer holds its signs
             parameter.data.copy_(parameter.org)
-        parameter.grad = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
+        gradient = torch.randn(parameter.shape, generator=generator) * parameter.detach().abs().mean()
+        parameter.grad = gradient.to(parameter.dtype)
     optimizer.step()
     for parameter in layer.parameters():
         if hasattr(parameter, "org"):

@@ -67,7 +67,7 @@ def test_recorded_signs_and_flips_are_those_of_the_forward_pass(codebase, tmp_pa
     assert (run.windows[1][spec.name].effective is None) == (spec.transform is not None)
 
 
-def test_the_transform_says_what_the_layer_standardises():
+def test_the_transform_says_what_the_layer_standardizes():
     layer = codebases.ir_net()
     (found,) = binary_layers(layer)
     rows = layer.weight.detach().double().flatten(1)
@@ -117,14 +117,39 @@ def test_a_known_name_with_unknown_tensors_is_not_guessed():
     says(table["why"][0], "BinarizeConv2d with bias, gamma, weight", "(binarize, rbnn, recu)")
 
 
-def test_packed_and_ternary_weights_are_refused_with_the_reason():
-    model = nn.Sequential(codebases.autobit(), codebases.packed(), codebases.bitnet())
+def test_weights_that_were_quantized_before_are_refused_with_the_reason():
+    model = nn.Sequential(codebases.autobit(online=False), codebases.packed(), codebases.bitnet())
     table = find_binary_layers(model)
     assert table["binary"].tolist() == [False, False, True]
-    says(table["why"][0], "ternary (-1, 0, +1)")
+    says(table["why"][0], "offline", "no latent weights", "online_quant=True")
     says(table["why"][1], "ternary", "packed", "no latent weights")
-    with pytest.raises(NoBinaryLayersError, match=r"Sequential.*0: .*ternary"):
+    with pytest.raises(NoBinaryLayersError, match=r"Sequential.*0: .*offline"):
         binary_layers(model[:2])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_bitnet_of_transformers_has_the_states_of_its_forward_pass(tmp_path, dtype):
+    torch.manual_seed(1)
+    layer = codebases.autobit().to(dtype)
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.5)
+
+    def states():
+        weight = layer.weight.detach().float()
+        return (weight * (1.0 / weight.abs().mean().clamp_(min=1e-5))).round().clamp(-1, 1).numpy()
+
+    history = [states()]
+    with ra.record(layer, optimizer, tmp_path / "run", example=torch.randn(2, 6).to(dtype)) as recorder:
+        for update in range(1, UPDATES + 1):
+            shake(layer, optimizer, update)
+            history.append(states())
+        recorder.mark()
+    run = ra.open_run(tmp_path / "run")
+    (spec,) = run.header.layers
+    assert (spec.adapter, spec.verified, spec.differs) == ("bitnet-ternary", True, 0.0)
+    changes = np.stack([now != before for before, now in itertools.pairwise(history)])
+    assert changes.any()
+    np.testing.assert_array_equal(run.window(1)[spec.name].states, history[-1])
+    np.testing.assert_array_equal(run.window(1)[spec.name].flips, changes.sum(axis=0))
 
 
 @pytest.mark.parametrize("scaled", [False, True])

@@ -81,7 +81,7 @@ def test_the_numbers_in_the_text():
     assert f"{RESAMPLES} resamples" in PAGE
 
 
-def test_the_gradient_through_clamp_and_standardisation():
+def test_the_gradient_through_clamp_and_standardization():
     weight = torch.randn(3, 40, dtype=torch.float64, generator=torch.manual_seed(0), requires_grad=True)
     g = torch.randn(3, 40, dtype=torch.float64)
     scaled = standardize(weight, target=2.0, eps=0.0)

@@ -65,7 +65,14 @@ OF_CLOSED_FORMS = {
     "plot_ternary": {"threshold": (0.0, 1.0)},
 }
 # These need runs that were trained, or a table of no run, and have tests of their own.
-ELSEWHERE = {"plot_causes", "plot_initial_scale", "plot_intervention", "plot_mask"}
+ELSEWHERE = {
+    "plot_causes",
+    "plot_initial_scale",
+    "plot_intervention",
+    "plot_mask",
+    "plot_occupancy",
+    "plot_transitions",
+}
 #: Of several series, each with a name of its own.
 NEVER_LABELED = {"plot_initial_scale", "plot_schedule", "plot_ternary"}
 

@@ -1,6 +1,7 @@
 """The Trainer callback against ra.record in a plain loop with the same seed, and what stays after stops and errors."""
 
 import atexit
+import itertools
 
 import numpy as np
 import pytest
@@ -262,3 +263,29 @@ def test_a_training_that_begins_again_with_other_weights_begins_another_run(tmp_
         ours.train()
     assert ra.open_run(tmp_path / "run").windows[-1].last_update == 3
     assert ra.open_run(tmp_path / "run-2").windows[-1].last_update == ours.state.global_step
+
+
+def test_linear_layers_of_bitnet_are_recorded_with_their_own_states(tmp_path):
+    from transformers.integrations.bitnet import AutoBitLinear, BitLinear
+
+    torch.manual_seed(0)
+    offline, packed = AutoBitLinear(16, 8), BitLinear(8, 4, bias=False, dtype=torch.float32)
+    table = ra.find_binary_layers(nn.Sequential(AutoBitLinear(24, 16, online_quant=True), offline, packed))
+    assert table["binary"].tolist() == [True, False, False]
+    assert ["offline" in why or "packed" in why for why in table["why"]] == [False, True, True]
+    model = nn.Sequential(AutoBitLinear(24, 16, online_quant=True), nn.ReLU(), AutoBitLinear(16, 3, online_quant=True))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.01)
+    history = []
+    with ra.record(model, optimizer, tmp_path / "run") as recorder:
+        for _ in range(10):
+            optimizer.zero_grad()
+            functional.cross_entropy(model(torch.randn(8, 24)), torch.randint(0, 3, (8,))).backward()
+            optimizer.step()
+            weight = model[0].weight.detach()
+            scale = 1.0 / weight.abs().mean().clamp_(min=1e-5)
+            history.append((weight * scale).round().clamp(-1, 1).numpy())
+        recorder.mark()
+    run = ra.open_run(tmp_path / "run")
+    assert [spec.verified for spec in run.header.layers] == [True, True]
+    np.testing.assert_array_equal(run.window(1)["0"].states, history[-1])
+    assert run.window(1)["0"].flips.sum() >= sum((b != a).sum() for a, b in itertools.pairwise(history)) > 0

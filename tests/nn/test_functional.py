@@ -50,7 +50,7 @@ def quantile(weight, tau):
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("center", [True, False])
 @pytest.mark.parametrize("target", [None, 2.0, math.sqrt(0.5)])
-def test_standardise_is_what_the_numpy_side_says(shape, center, target):
+def test_standardize_is_what_the_numpy_side_says(shape, center, target):
     weight = values(shape, spread=0.05) + 0.01
     expected = WeightTransform(center=center, target=target).standardized(weight.numpy())
     np.testing.assert_allclose(standardize(weight, center=center, target=target).numpy(), expected, rtol=0, atol=1e-12)
@@ -58,7 +58,7 @@ def test_standardise_is_what_the_numpy_side_says(shape, center, target):
 
 @pytest.mark.parametrize("dtype", ROUNDING)
 @pytest.mark.parametrize("shape", SHAPES)
-def test_standardise_has_the_gradient_of_the_authors_composition(shape, dtype):
+def test_standardize_has_the_gradient_of_the_authors_composition(shape, dtype):
     def authors(weight):
         flat = weight.reshape(len(weight), -1)
         w0 = flat - flat.mean(-1, keepdim=True)

@@ -14,6 +14,7 @@ from recu_analysis.errors import DamagedError, NotARunError, RecuError
 from recu_analysis.store.sealing import sealed
 from recu_analysis.store.tensors import TensorFile
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.theory.levels import Quantizer
 from tests.editing import edit_run, run_json, write_marks
 from tests.messages import says
 from tests.trajectory import trajectory
@@ -192,7 +193,10 @@ def test_run_json(path):
     assert "dtype 'object'" in sentence({"layers": [layer | {"dtype": "object"}]})
     assert "has shape ()" in sentence({"layers": [layer | {"shape": []}]})
     ternary = layer | {"quantizer": {"kind": "ternary"}}
-    assert "with quantizer {'kind': 'ternary'}; this" in sentence({"layers": [ternary]})
+    assert "a quantizer must have the fields kind, low" in sentence({"layers": [ternary]})
+    for changed in ({"low": 10**400}, {"factor": 10**400}, {"kind": "octal"}, {"group": 7}, {"group": True}):
+        fields = Quantizer.bitnet().to_dict() | changed
+        assert "the entry of a layer cannot be read" in sentence({"layers": [layer | {"quantizer": fields}]})
     assert "the entry of a layer cannot be read" in sentence({"layers": [layer | {"transform": {"center": 1}}]})
     file.write_text("{")
     with pytest.raises(DamagedError, match=r"run\.json"):

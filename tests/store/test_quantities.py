@@ -62,24 +62,29 @@ def test_the_table_is_consistent():
 def state(generator, first, updates, rows):
     """A window with a value for every row."""
     flipped = np.flatnonzero(generator.random(30) < 0.4).astype(np.uint32)
-    shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "states": (2, 2)}
+    shapes = {"weights": (3, 10), "flipped": flipped.shape, "channels": (3,), "groups": (3,), "states": (2, 2)}
     shapes |= {"traced": (updates, 2)}
     arrays = {}
     for row in rows.values():
         if row.of != "layer" and row.name != "effective":  # which layers with a transform do not have
             dtype, shape = row.dtype_in("float32"), shapes[row.of]
-            values = generator.integers(1, 9, shape) if dtype.kind in "ui" else generator.random(shape)
+            values = generator.integers(1, 9, shape) if dtype.kind in "iu" else generator.random(shape)
             arrays[row.name] = flipped if row.merge == UNION else values.astype(dtype)
     if "traces" in arrays:
         arrays["traces"][-1] = arrays["weight"].reshape(-1)[list(SPEC.traced)]
     times = np.sort(generator.integers(first, first + updates, (2, flipped.size)), axis=0).astype(np.uint32)
     possible = {"first_flip": times[0], "last_flip": times[1], "flips": np.where(times[0] < times[1], updates, 1)}
+    possible["reversals"] = possible["flips"] - 1
     arrays |= {name: each.astype(np.uint32) for name, each in possible.items() if name in arrays}
+    if "transitions" in arrays:
+        moved = int(possible["flips"].sum())
+        arrays["transitions"] = np.array([[30 * updates - moved, moved], [0, 0]])
     numbers = {
         "map": generator.random((2, 2)).tolist(),
         "noise_decay": float(generator.random()),
         "earned_along": float(generator.normal()),
         "earned_variance": float(generator.random()),
+        "weight_flips": int(generator.integers(9)),
         "threshold_flips": int(generator.integers(9)),
         "norm_start": float(generator.random()),
         "norm_end": float(generator.random()),

@@ -1,4 +1,4 @@
-"""What standardisation makes of the scale, against scipy's distributions and plain samples."""
+"""What standardization makes of the scale, against scipy's distributions and plain samples."""
 
 import math
 
@@ -48,7 +48,7 @@ def test_known_ratios_and_their_limit():
 
 
 @pytest.mark.parametrize("law", [stats.laplace(scale=3.0), stats.norm(scale=0.01), stats.gennorm(1.5)])
-def test_measured_ratio_is_b_hat_of_a_layer_that_standardises_over_its_target(law):
+def test_measured_ratio_is_b_hat_of_a_layer_that_standardizes_over_its_target(law):
     weight = law.rvs((32, 2000), random_state=3)
     layer = WeightTransform(center=True, target=2.0, eps=0.0)
     expected = np.abs(layer.standardized(weight)).mean() / 2.0

@@ -165,7 +165,7 @@ def median_shape(shapes: Sequence[Shape]) -> Median:
 
 
 def scale_held(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
-    """C5: b_hat / b* of the standardised weights."""
+    """C5: b_hat / b* of the standardized weights."""
     found = (gather(shape_query(run, layers, windows), _scales(run, layers, windows)) for run in runs)
     return gather(*found).then(lambda each: _scale_held(runs, layers, each))
 
@@ -182,7 +182,7 @@ def _scale_held(runs: Sequence[Run], layers: Patterns, found: Sequence[tuple[lis
         targets = [spec.transform.target if spec.transform else None for spec in specs]
         free = [spec.name for spec, target, can in zip(specs, targets, measurable, strict=True) if can and not target]
         if free:
-            return cannot_tell(f"layer {free[0]} of {run.name} does not standardise its weights")
+            return cannot_tell(f"layer {free[0]} of {run.name} does not standardize its weights")
         values.append(median_of(sums, lambda at, totals, t=targets: totals[:, 0] / totals[:, 1] / t[at]))  # type: ignore[misc]
     shown = f"b_hat / b* (equal to sqrt(2) E|z|), median layer{omitted_layers(values)}, at the end"
     ranges = [(-math.inf, NOT_HELD[0]), (NOT_HELD[1], math.inf)]
@@ -225,7 +225,7 @@ def entropy_rises(table: pd.DataFrame) -> Finding:
     return Finding(
         Interval(float(rise.median()), float(rise.min()), float(rise.max())),
         "algebra",
-        "Eq. 17 rises with tau for b > 1/e, and b* sets b where a layer standardises; 1/e depends on the unit of the "
+        "Eq. 17 rises with tau for b > 1/e, and b* sets b where a layer standardizes; 1/e depends on the unit of the "
         "weights; the estimate is the measured rise in nats per unit of tau, 0.85 to 0.99, median "
         f"layer{_left_out(table, shown)}; the interval is the range over layers",
     )

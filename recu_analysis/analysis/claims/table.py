@@ -13,7 +13,7 @@ from recu_analysis.analysis.arms import apart, check_once, differing_beside_clam
 from recu_analysis.analysis.claims import distribution, laws, movement, outcome
 from recu_analysis.analysis.claims.finding import Finding, cannot_tell
 from recu_analysis.analysis.kinds import Kind, kind_of, sides, stops_gradients
-from recu_analysis.analysis.query import attempt, gathered, value
+from recu_analysis.analysis.query import attempt, gathered, require_signs, value
 from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.analysis.selection import moving_windows, select_windows, span_of
 from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError
@@ -117,7 +117,7 @@ def _sides(given: Runs, baseline: Runs, windows: Windows | None, layers: Pattern
         moving_windows(each)
         if windows is not None:
             select_windows(each, span_of(each, windows))
-        select_layers(each, layers)
+        require_signs(select_layers(each, layers))
     check_once([*runs, *others])
     for side in (runs, others):
         apart(labeled(side))  # refuses a seed that is given twice

@@ -7,7 +7,7 @@ from typing import Final
 from recu_analysis.analysis.vocabulary.movement import DEAD, FLIPPING, MOVEMENT, SURVIVAL, TRACED
 from recu_analysis.analysis.vocabulary.reasons import CAUSES, INTERVENED, PLANNED
 from recu_analysis.analysis.vocabulary.rows import COMPARED, COUNTS, LOGGED, TIME, WHERE
-from recu_analysis.analysis.vocabulary.states import CLAMP, ERRORS, FITS, TERNARY
+from recu_analysis.analysis.vocabulary.states import CLAMP, ERRORS, FITS, LEVELS, TERNARY
 
 #: Every column of the public tables, by its name without endings.
 STATISTICS: Final = {
@@ -26,6 +26,7 @@ STATISTICS: Final = {
         FITS,
         CLAMP,
         TERNARY,
+        LEVELS,
         ERRORS,
         TRACED,
         INTERVENED,

@@ -184,6 +184,6 @@ TRACED = (
     count("flat_index", "flat index", "Flat index of the weight in its layer."),
     Statistic("weight", "latent weight", "The latent weight after the update.", digits=4),
     Statistic("z", "z", "The effective weight in standard deviations of its channel.", "std", digits=3),
-    count("state", "state", "The value that the forward pass uses: -1 or 1."),
+    count("state", "state", "The value that the forward pass uses: -1 or 1, or a state of the quantizer."),
     Statistic("flip", "flip", "Whether the state differs from that at the update before."),
 )

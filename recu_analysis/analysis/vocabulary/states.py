@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from recu_analysis.analysis.statistic import Statistic
-from recu_analysis.analysis.vocabulary.entries import LATENT, WEIGHT, share
+from recu_analysis.analysis.vocabulary.entries import FLIPS, LATENT, WEIGHT, count, share
 
 #: The distribution of the weights.
 FITS = (
-    Statistic("b_star", "target scale b*", "Scale b that the layer's standardisation sets.", digits=3),
+    Statistic("b_star", "target scale b*", "Scale b that the layer's standardization sets.", digits=3),
     Statistic("b_hat", "scale b_hat", "Mean |w~| over the measured channels (Eq. 11).", "unit of w~", digits=3),
     Statistic("b_ratio", "b_hat / b*", "Scale of the weights divided by the layer's target scale.", digits=3),
     Statistic("shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3),
@@ -52,6 +52,60 @@ TERNARY = (
     Statistic("threshold", "threshold", "Largest |w| with the state 0.", "means of |w|", digits=3),
     share("zeros", "zeros", "Of the weights, those in state 0.", 1),
     Statistic("ternary_scale", "scale", "Scale of ternary weights with the least error.", "unit of w", digits=4),
+)
+#: Weights with more than two levels.
+LEVELS = (
+    count("levels", "levels", "Number of levels of a weight."),
+    Statistic(
+        "flip_ratio_weight",
+        "flips by the weights",
+        "Mean number of changes of state per update that the weights made, at the thresholds before the update.",
+        FLIPS,
+        1e3,
+        3,
+    ),
+    Statistic(
+        "flip_ratio_threshold",
+        "flips by thresholds",
+        "Mean number of changes of state per update that moved thresholds made.",
+        FLIPS,
+        1e3,
+        3,
+    ),
+    Statistic(
+        "oscillation_frequency",
+        "oscillation frequency",
+        "Mean number of flips per update whose direction is opposite to that of the weight's flip before.",
+        FLIPS,
+        1e3,
+        3,
+    ),
+    share(
+        "oscillating_fraction",
+        "oscillating weights",
+        "Weights with more than 5 flips back, opposite to their flip before, in 1000 updates.",
+    ),
+    share("zero_kept_fraction", "zero throughout", "Weights whose state was 0 before and after every update."),
+    share(
+        "trapped_fraction",
+        "trapped weights",
+        "Weights in state 0 throughout that moved without direction, as 95 % of such weights do under noise.",
+    ),
+    Statistic(
+        "threshold_distance",
+        "distance to a threshold",
+        "Mean distance of the weights from the nearest threshold at the end of the window.",
+        "std",
+        digits=3,
+    ),
+    Statistic(
+        "relative_error",
+        "relative error",
+        "Mean square of what quantization changes, over the mean square of the weights, at the end of the window.",
+        digits=4,
+    ),
+    count("next_state", "next state", "State after the update."),
+    count("count", "weights x updates", "How often weights went from the state to the next state."),
 )
 #: Quantization errors and entropies.
 ERRORS = (
@@ -119,6 +173,8 @@ ERRORS = (
         LATENT,
         digits=4,
     ),
-    Statistic("state_entropy", "entropy of the states", "Entropy of ternary states, at most ln 3.", "nats", digits=4),
+    Statistic(
+        "state_entropy", "entropy of the states", "Entropy of the states, at most ln of their number.", "nats", digits=4
+    ),
     Statistic("sign_entropy", "entropy of the signs", "Entropy of the layer's signs, at most ln 2.", "nats", digits=4),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,8 +12,10 @@ import torch
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
+from recu_analysis.capture.steps import check_first
 from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed, near_names
 from recu_analysis.store.layer_selection import as_patterns
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -229,6 +231,8 @@ class Candidate:
         why = self.adapter.reason(type(self.module).__name__)
         if isinstance(self.meaning, WeightTransform):
             return self._made(self.adapter.name, why, latent, shape, self.meaning)
+        if isinstance(self.meaning, Quantizer):
+            return self._with_levels(self.adapter, why, latent, shape, self.meaning)
         return self._made(self.adapter.name, why, latent, shape, partial(_effective_weight, self.adapter, self.module))
 
     def _unadapted(self, *, asked: bool) -> BinaryLayer | None:
@@ -245,6 +249,23 @@ class Candidate:
                 why = "its weight is parametrized to two values per channel"
                 return self._made("parametrized", why, latent, tuple(value.shape), WeightTransform())
         return None
+
+    def _with_levels(
+        self, known: Adapter, why: str, latent: torch.Tensor, shape: tuple[int, ...], quantizer: Quantizer
+    ) -> BinaryLayer:
+        """A layer with more than two levels; InputError if its quantizer does not fit its weights."""
+        if torch.nn.utils.parametrize.is_parametrized(self.owner, self.leaf):
+            raise InputError(
+                f"its {self.leaf} is parametrized, and a quantizer is recorded only of latent weights; quantize the "
+                "parameter itself"
+            )
+        layer = self._made(known.name, why, latent, shape, WeightTransform())
+        requantize = partial(_quantizer, known, self.module) if quantizer.rule == "given" else None
+        layer = replace(layer, quantizer=quantizer, requantize=requantize)
+        step, zero = layer.steps()
+        if not latent.is_meta:
+            check_first(step, zero)
+        return layer
 
     def _made(
         self,
@@ -280,8 +301,16 @@ def _effective_weight(adapter: Adapter, module: torch.nn.Module) -> torch.Tensor
     return value.detach()
 
 
+def _quantizer(adapter: Adapter, module: torch.nn.Module) -> Quantizer:
+    """The current quantizer according to an adapter."""
+    value = adapter.meaning(module)
+    if not isinstance(value, Quantizer):
+        raise InputError(f"adapter {adapter.name!r} returned a quantizer before, but returns none now")
+    return value
+
+
 def _through(transform: WeightTransform, owner: torch.nn.Module, leaf: str, shape: tuple[int, ...]) -> torch.Tensor:
-    """The standardised weight of a layer whose weight is parametrized."""
+    """The standardized weight of a layer whose weight is parametrized."""
     value = computed(owner, leaf)
     return torch.from_numpy(transform.standardized(value.double().cpu().view(shape).numpy())).to(value.device)
 

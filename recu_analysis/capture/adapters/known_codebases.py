@@ -10,6 +10,7 @@ from torch import nn
 from recu_analysis.capture.adapters.registry import adapter
 from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 #: Below this temperature BNext uses the plain sign.
@@ -177,6 +178,10 @@ def _bitnet_packed(module: Any) -> None:
 
 
 @adapter("bitnet-ternary", "AutoBitLinear")
-def _bitnet_ternary(module: Any) -> None:
-    """Of BitNet b1.58 of transformers, latent."""
-    raise InputError("its weights are ternary (-1, 0, +1), not binary; statistics of signs do not apply to them")
+def _bitnet_ternary(module: Any) -> Quantizer:
+    """Of BitNet b1.58 of transformers: w / mean abs(w) of the layer, rounded to -1, 0 or +1."""
+    if not getattr(module, "online_quant", False):
+        raise InputError(
+            "its weights were quantized before (offline), so it has no latent weights; make it with online_quant=True"
+        )
+    return Quantizer.bitnet()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
 from recu_analysis.capture.adapters.registry import scored
+from recu_analysis.capture.steps import steps_of
 from recu_analysis.store.header import LayerSpec
+from recu_analysis.theory.levels import Quantizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -48,6 +50,10 @@ class BinaryLayer:
         As declared by the adapter.
     one_size : bool
         Whether the used weights of a channel have the same size, like signs times a scale.
+    quantizer : Quantizer
+        The function from weights to states; the sign for binary layers.
+    requantize : callable or None
+        Returns the quantizer with the present steps, if the layer holds them.
     """
 
     name: str
@@ -62,6 +68,8 @@ class BinaryLayer:
     approximate: bool = False
     in_place: bool = False
     one_size: bool = True
+    quantizer: Quantizer = field(default_factory=Quantizer)
+    requantize: Callable[[], Quantizer] | None = None
 
     @property
     def user(self) -> torch.nn.Module:
@@ -117,6 +125,12 @@ class BinaryLayer:
         clamps = self.transform is not None and self.transform.clamp
         return float(tau) if clamps and _has_value(tau) else None
 
+    def steps(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """The present step and zero point of each scale group of a layer with more than two levels."""
+        quantizer = self.quantizer if self.requantize is None else self.requantize()
+        with torch.no_grad():
+            return steps_of(quantizer, self.weight)
+
     @property
     def scale(self) -> NDArray[np.float32] | None:
         """The learned alpha, one entry per channel; None if the layer has none."""
@@ -128,7 +142,17 @@ class BinaryLayer:
         """The layer's entry in run.json."""
         dtype = "float64" if self.parameter.dtype == torch.float64 else "float32"
         z = scored(None if self.effective is None else self.effective())
-        return LayerSpec(self.name, self.shape, dtype, self.adapter, self.transform, in_place=self.in_place, z=z)
+        quantizer = replace(self.quantizer, step=None, zero=None)
+        return LayerSpec(
+            self.name,
+            self.shape,
+            dtype,
+            self.adapter,
+            self.transform,
+            in_place=self.in_place,
+            z=z,
+            quantizer=quantizer,
+        )
 
 
 def _has_value(value: object) -> TypeGuard[torch.Tensor]:

@@ -11,10 +11,12 @@ import torch
 from recu_analysis.capture.adapters.modules import undisturbed
 from recu_analysis.capture.adapters.placement import local_part
 from recu_analysis.errors import InputError, unknown
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
-#: Result of an adapter's function: a transform, the effective weight, or None for a module of another kind.
-Meaning = WeightTransform | torch.Tensor | None
+#: Result of an adapter's function: a transform, a quantizer with more than two levels, the effective weight, or None
+#: for a module of another kind.
+Meaning = WeightTransform | Quantizer | torch.Tensor | None
 Function = TypeVar("Function", bound=Callable[[Any], Meaning])
 
 #: Groups of used weights that have the same size: an output channel, or each weight alone.
@@ -90,11 +92,13 @@ class Adapter:
             if isinstance(error, AttributeError) and not isinstance(source, torch.nn.Module):
                 return None  # the function needs an attribute that is not among the saved tensors
             raise InputError(f"adapter {self.name!r} fails with {type(error).__name__}: {error}") from error
-        if value is None or isinstance(value, (WeightTransform, torch.Tensor)):
+        if isinstance(value, Quantizer) and value.binary:
+            return WeightTransform()
+        if value is None or isinstance(value, (WeightTransform, Quantizer, torch.Tensor)):
             return value
         raise InputError(
-            f"adapter {self.name!r} must return a WeightTransform, the effective weight as a tensor, or None, not "
-            f"{type(value).__name__}"
+            f"adapter {self.name!r} must return a WeightTransform, a Quantizer, the effective weight as a tensor, or "
+            f"None, not {type(value).__name__}"
         )
 
     def shape_in(self, source: Any, latent: torch.Tensor, value: Meaning) -> tuple[int, ...]:
@@ -149,9 +153,11 @@ def adapter(
 ) -> Callable[[Function], Function]:
     """Decorator that declares the effective weight of a kind of binary layer.
 
-    The decorated function takes the module. It returns one of three values: a WeightTransform from latent to effective
-    weights (the fastest to record); the effective weight as a tensor of shape (C_out, ...), which is computed again
-    after every update; or None for another kind of layer with the same class name. If it raises InputError, the layer
+    The decorated function takes the module. It returns one of four values: a WeightTransform from latent to effective
+    weights (the fastest to record); a Quantizer, for weights with more than two levels; the effective weight as a
+    tensor of shape (C_out, ...), which is computed again after every update; or None for another kind of layer with the
+    same class name. A quantizer whose rule is "given" has the module's present steps, and is asked for again after
+    every update. If it raises InputError, the layer
     is refused with that message. The first line of its docstring is shown as the reason.
 
     Parameters

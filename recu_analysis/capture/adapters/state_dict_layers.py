@@ -14,6 +14,7 @@ from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unu
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
 from recu_analysis.interop.state_dict import layers_in, weight_of
 from recu_analysis.store.header import LayerSpec
+from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 if TYPE_CHECKING:
@@ -136,6 +137,11 @@ def _read(name: str, namespace: SimpleNamespace, *, asked: bool, adapter: str | 
         adapter_name, latent = found.name, getattr(namespace, found.weight.rpartition(".")[2])
         shape = found.shape_in(namespace, latent, meaning)
     refuse_unusable(latent, shape)
+    if isinstance(meaning, Quantizer):
+        raise InputError(
+            f"its weights have {meaning.count} levels, and checkpoints are imported for signs only; record the "
+            "training with record()"
+        )
     dtype = "float64" if latent.dtype == torch.float64 else "float32"
     transform = meaning if isinstance(meaning, WeightTransform) else None
     return SavedLayer(

@@ -1,0 +1,201 @@
+"""Tables of weights with more than two levels: against a plain loop, under noise alone, and what is refused."""
+
+import inspect
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import recu_analysis as ra
+from recu_analysis.errors import InputError, RecuError, SignsOnlyError
+from recu_analysis.testing import synthetic_run
+from recu_analysis.theory.levels import Quantizer
+from tests.capture.level_layers import QUANTIZERS, Quantized, plain_levels, sgd, snapshot, tiny, update
+
+#: Public functions that hold for any levels.
+ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions"}
+
+
+def recorded(path, name, windows=(6, 7)):
+    model = tiny(name)
+    optimizer = sgd(model)
+    history = [snapshot(model[0])]
+    with ra.record(model, optimizer, path) as recorder:
+        for epoch, length in enumerate(windows):
+            for _ in range(length):
+                update(model, optimizer, len(history))
+                history.append(snapshot(model[0]))
+            recorder.mark(epoch=epoch)
+    return ra.open_run(path), model[0], history
+
+
+@pytest.mark.parametrize("name", QUANTIZERS)
+def test_a_plain_loop_agrees(tmp_path, name):
+    run, layer, history = recorded(tmp_path / "run", name)
+    table = ra.levels(run)
+    assert table["window"].tolist() == [1, 2]
+    for row, expected, part in (
+        (table.iloc[0], plain_levels(layer, history[:7]), history[:7]),
+        (table.iloc[1], plain_levels(layer, history[6:], before=history[:7]), history[6:]),
+    ):
+        each = 96 * (len(part) - 1)
+        states = np.stack([layer.states(*one).numpy().reshape(-1) for one in part])
+        assert row["flip_ratio"] == pytest.approx(expected["flips"].sum() / each)
+        assert row["flip_ratio_weight"] == pytest.approx(expected["weight_flips"] / each)
+        assert row["flip_ratio_threshold"] == pytest.approx(expected["threshold_flips"] / each)
+        assert row["oscillation_frequency"] == pytest.approx(expected["reversals"].sum() / each)
+        assert row["oscillating_fraction"] == pytest.approx((expected["reversals"] > 0.005 * row["updates"]).mean())
+        assert row["silent_fraction"] == pytest.approx((expected["flips"] == 0).mean())
+        shares = np.unique(states[1:], return_counts=True)[1] / states[1:].size
+        assert row["state_entropy"] == pytest.approx(-(shares * np.log(shares)).sum())
+        if (part[-1][2] == 0).all():
+            assert row["zeros"] == pytest.approx((states[1:] == 0).mean())
+            assert row["zero_kept_fraction"] == pytest.approx((states == 0).all(axis=0).mean())
+        else:
+            assert math.isnan(row["zeros"])
+            assert math.isnan(row["zero_kept_fraction"])
+        weight = part[-1][0]
+        used = layer.quantizer.values(*(one.numpy() for one in part[-1]))
+        assert row["relative_error"] == pytest.approx(((used - weight.numpy()) ** 2).mean() / weight.square().mean())
+    pairs = ra.state_transitions(run, windows=2)
+    found = np.zeros((layer.quantizer.count,) * 2, int)
+    found[pairs["state"] - layer.quantizer.low, pairs["next_state"] - layer.quantizer.low] = pairs["count"]
+    np.testing.assert_array_equal(found, plain_levels(layer, history[6:], before=history[:7])["transitions"])
+    assert pairs.groupby("state")["share"].sum().to_numpy() == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", ["bitnet of groups", "learned steps", "given zero point"])
+def test_dead_weights_are_far_from_a_threshold_and_keep_their_state(tmp_path, name):
+    run, layer, history = recorded(tmp_path / "run", name)
+    row = ra.dead_weights(run, windows="1:").iloc[0]
+    distance = layer.quantizer.distance(*(each.numpy() for each in history[0])).reshape(-1)
+    tail = np.zeros(96, bool)
+    tail[np.argsort(-distance, kind="stable")[: round(0.3 * 96)]] = True
+    states = np.stack([layer.states(*one).numpy().reshape(-1) for one in history])
+    silent = (states == states[0]).all(axis=0)
+    assert row["silent_fraction"] == pytest.approx(silent.mean())
+    assert row["dead_fraction"] == pytest.approx((silent & tail).mean())
+    assert row["silent_fraction_tail"] == pytest.approx(silent[tail].mean())
+    assert math.isnan(row["silent_fraction_tail_null"]), "the simulated flips are those of signs"
+
+
+def moved_by_noise(path, windows, noise, decay, drift=0.0):
+    """The table of a BitNet layer that noise moves; `drift` also pulls a third of the weights to one side."""
+    torch.manual_seed(0)
+    layer = Quantized(128, 64, Quantizer.bitnet())
+    optimizer = torch.optim.SGD(layer.parameters(), lr=0.1, momentum=0.9, weight_decay=decay)
+    generator = torch.Generator().manual_seed(1)
+    pulled = torch.rand(64, 128, generator=generator) < 1 / 3
+    pull = drift * torch.randn(64, 128, generator=generator).sign() * pulled
+    with ra.record(layer, optimizer, path, example=torch.ones(1, 128)) as recorder:
+        for epoch in range(windows):
+            for _ in range(60):
+                layer.weight.grad = noise * (torch.randn(64, 128, generator=generator) - pull)
+                optimizer.step()
+            recorder.mark(epoch=epoch)
+    return ra.levels(path)
+
+
+def test_noise_alone_keeps_as_many_at_zero_as_the_null_says(tmp_path):
+    table = moved_by_noise(tmp_path / "run", 5, noise=0.001, decay=0.01).iloc[2:]
+    assert (table["zero_kept_fraction"] > 0.03).all()
+    for name in ("zero_kept_fraction", "trapped_fraction"):
+        # 2048 weights are simulated, so the standard error of the null is up to 0.006.
+        np.testing.assert_allclose(table[name], table[f"{name}_null"], atol=0.02, err_msg=name)
+    assert (table["trapped_fraction"] < table["zero_kept_fraction"]).all()
+
+
+def test_fewer_weights_with_a_direction_are_trapped(tmp_path):
+    still, pulled = (
+        moved_by_noise(tmp_path / str(drift), 1, noise=0.002, decay=0.02, drift=drift) for drift in (0.0, 0.2)
+    )
+    share, usual = (
+        float(each["trapped_fraction"] / each["zero_kept_fraction"]) for each in map(first, (pulled, still))
+    )
+    assert usual == pytest.approx(0.95, abs=0.04)
+    assert share < usual - 0.04
+
+
+def first(table):
+    return table.iloc[0]
+
+
+def test_what_noise_gives_is_unknown_where_rates_are_unknown(tmp_path):
+    model = tiny("bitnet")
+    optimizer = torch.optim.Adam(model.parameters(), weight_decay=0.01)
+    with ra.record(model, optimizer, tmp_path / "adam") as recorder:
+        for number in range(5):
+            update(model, optimizer, number)
+        recorder.mark()
+    table = ra.levels(tmp_path / "adam")
+    assert table[["trapped_fraction", "trapped_fraction_null", "zero_kept_fraction_null"]].isna().all(axis=None)
+    assert table["zero_kept_fraction"].notna().all()
+
+
+@pytest.fixture(scope="module")
+def ternary(tmp_path_factory):
+    """A run with a ternary and a binary layer."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("levels") / "run"
+    model = nn.Sequential(ra.nn.BinaryLinear(12, 12), *tiny("bitnet"))
+    optimizer = sgd(model)
+    with ra.record(model, optimizer, path, traces=1, quantities=["gradient-stats"]) as recorder:
+        for epoch in range(3):
+            for _ in range(4):
+                optimizer.zero_grad()
+                nn.functional.cross_entropy(model(torch.randn(16, 12)), torch.arange(16) % 3).backward()
+                optimizer.step()
+            recorder.mark(epoch=epoch)
+    return ra.open_run(path)
+
+
+def of_one_run(name):
+    """Whether a public function computes a table of one run."""
+    first = next(iter(inspect.signature(getattr(ra, name)).parameters), None)
+    return first in {"run", "runs"} and not name.startswith(("plot_", "draw_", "paper_", "open_", "write_", "over_"))
+
+
+TABLES = [name for name in ra.__all__ if inspect.isfunction(getattr(ra, name)) and of_one_run(name)]
+
+
+#: Functions that need more than one run, or that other tests are about.
+OTHERWISE = {"decorrelation_time", "intervene", "layer_differences", "rises_over_seeds", "thin", "traces"}
+OTHERWISE |= {"verify"}
+
+
+@pytest.mark.parametrize("name", sorted({*TABLES} - ANY_LEVELS - OTHERWISE))
+def test_statistics_of_signs_are_refused(ternary, name):
+    with pytest.raises(RecuError) as error:
+        getattr(ra, name)(ternary)
+    assert isinstance(error.value, SignsOnlyError), error.value
+    assert "layer '1' have 3 levels" in str(error.value)
+
+
+def test_other_functions_refuse_them_too(ternary):
+    with pytest.raises(SignsOnlyError):
+        ra.draw_figure("magnitude", ternary)
+    with pytest.raises(SignsOnlyError):
+        ra.plot_mobility(ternary)
+
+
+def test_traces_show_the_states(ternary):
+    table = ra.traces(ternary, layers="1")
+    assert set(table["state"]) <= {-1, 0, 1}
+    last = table[table["update"] == 12].iloc[0]
+    assert last["state"] == ternary.window(3)["1"].states.reshape(-1)[last["flat_index"]]
+
+
+def test_binary_layers_of_such_a_run_have_their_tables(ternary):
+    assert set(ra.flip_table(ternary, layers="0")["layer"]) == {"0"}
+    assert set(ra.levels(ternary)["layer"]) == {"1"}
+
+
+def test_runs_without_such_layers_are_refused(tmp_path, ternary):
+    run = ra.open_run(synthetic_run(tmp_path / "binary").path)
+    for table in (ra.levels, ra.state_transitions):
+        with pytest.raises(InputError, match="no layer with more than two levels: its weights are binary"):
+            table(run)
+        with pytest.raises(InputError, match="no layer that '0' chooses with more than two levels"):
+            table(ternary, layers="0")
