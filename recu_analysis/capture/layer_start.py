@@ -80,7 +80,7 @@ def record_layer(
         )
     if rows is not None and not spec.quantizer.binary:
         raise RecorderError(
-            f"layer {layer.name!r} has more than two levels, and processes that share its rows cannot record these yet; "
+            f"layer {layer.name!r} has more than two levels, which processes that share its rows cannot record yet; "
             "choose other layers with layers=[...], or train with DistributedDataParallel"
         )
     recording = LayerRecording(
