@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import recu_analysis.store.shard_file as shard_file
 import recu_analysis.store.writer as module
 from recu_analysis import open_run
 from recu_analysis.errors import RunExistsError, StoreError
@@ -214,9 +215,9 @@ def test_a_folder_that_is_renamed_while_a_window_is_written(tmp_path, monkeypatc
 
 def test_errors_name_the_folder_as_its_user_does(tmp_path, monkeypatch):
     out = writer(tmp_path / "run")
-    real = module.save_file
+    real = shard_file.save_file
     monkeypatch.setattr(
-        module, "save_file", lambda tensors, file, **named: real(tensors, file.parent / "none/file", **named)
+        shard_file, "save_file", lambda tensors, file, **named: real(tensors, file.parent / "none/file", **named)
     )
     write(out, 1, 0)
     with pytest.raises(StoreError) as caught:
