@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 import recu_analysis.store.shard_file as shard_file
-import recu_analysis.store.writer as module
 from recu_analysis import open_run
 from recu_analysis.errors import RunExistsError, StoreError
 from recu_analysis.store.verify import verify
