@@ -37,9 +37,11 @@ _SEVERAL = "claims, compare, dead-weights, figures, fit, flips, report and updat
 
 def no_list(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
     """The path that the user gave; wrong usage if it is a list of runs."""
-    from recu_analysis.analysis.run_list import is_run_list
+    if value is None:
+        return value
+    from recu_analysis.analysis.run_list import is_run_list  # takes as long to import as a small command
 
-    if value is not None and is_run_list(Path(value)):
+    if is_run_list(Path(value)):
         raise click.BadParameter(
             f"{printable(str(value))} is a list of runs, which this command does not take; give the folder of one run, "
             f"or use {_SEVERAL}, which take lists"
