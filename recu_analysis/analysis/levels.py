@@ -228,7 +228,9 @@ def state_transitions(
 
     Parameters
     ----------
-    runs, windows, layers
+    runs : run or path, sequence, or mapping of labels to runs
+        As for `levels`.
+    windows, layers
         As for `levels`.
 
     Returns
@@ -237,9 +239,9 @@ def state_transitions(
         One row per layer, window and pair of states that occurred:
 
         - layer, window, epoch, state (before an update), next_state (after it)
-        - count: weights times updates. The counts of a state add up to its occupancy before the updates; all counts of
-          a layer and window add up to weights x updates
-        - share: count over all counts with the same state before the update
+        - transitions: weights times updates. Those from a state add up to its occupancy before the updates; all of a
+          layer and window add up to weights x updates
+        - share: transitions over all those from the same state
 
     Raises
     ------
@@ -266,5 +268,5 @@ def _pairs(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
         for before, after in np.argwhere(counts > 0):
             known = {"layer": spec.name, "window": window.number, "state": states[before], "next_state": states[after]}
             number = int(counts[before, after])
-            rows.append(known | {"count": number, "share": number / int(totals[before])})
+            rows.append(known | {"transitions": number, "share": number / int(totals[before])})
     return rows

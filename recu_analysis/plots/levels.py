@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Values = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Columns of a table of `recu_analysis.state_transitions`.
-_COLUMNS: Final = ("layer", "state", "next_state", "count")
+_COLUMNS: Final = ("layer", "state", "next_state", "transitions")
 #: Up to so many states, cells have their numbers, and the legend every state.
 _FEW: Final = 5
 #: Weights that stay are not colored: nearly all do, so the others would all look alike.
@@ -61,7 +61,7 @@ def transition_map(
     require(data, _COLUMNS)
     rows = _of_layer(data, layer)
     states = np.union1d(rows["state"], rows["next_state"])
-    table = rows.pivot_table(index="state", columns="next_state", values="count", aggfunc="sum", fill_value=0)
+    table = rows.pivot_table(index="state", columns="next_state", values="transitions", aggfunc="sum", fill_value=0)
     counts = table.reindex(index=states, columns=states, fill_value=0).to_numpy(dtype=np.float64)
     with np.errstate(invalid="ignore"):
         shares: Values = 1000.0 * counts / counts.sum(axis=1, keepdims=True)
@@ -133,7 +133,7 @@ def occupancy_over_time(
     """
     require(data, (*_COLUMNS, "epoch"))
     rows = _of_layer(data, layer)
-    counts = rows.pivot_table(index="epoch", columns="next_state", values="count", aggfunc="sum", fill_value=0)
+    counts = rows.pivot_table(index="epoch", columns="next_state", values="transitions", aggfunc="sum", fill_value=0)
     shares = 100.0 * counts.div(counts.sum(axis=1), axis=0)
     states, axes = [int(state) for state in counts.columns], target(ax)
     colors = mpl.colormaps.get_cmap(color_map(palette))(np.linspace(0.0, 1.0, len(states)))

@@ -61,7 +61,7 @@ def test_a_plain_loop_agrees(tmp_path, name):
         assert row["relative_error"] == pytest.approx(((used - weight.numpy()) ** 2).mean() / weight.square().mean())
     pairs = ra.state_transitions(run, windows=2)
     found = np.zeros((layer.quantizer.count,) * 2, int)
-    found[pairs["state"] - layer.quantizer.low, pairs["next_state"] - layer.quantizer.low] = pairs["count"]
+    found[pairs["state"] - layer.quantizer.low, pairs["next_state"] - layer.quantizer.low] = pairs["transitions"]
     np.testing.assert_array_equal(found, plain_levels(layer, history[6:], before=history[:7])["transitions"])
     assert pairs.groupby("state")["share"].sum().to_numpy() == pytest.approx(1.0)
 

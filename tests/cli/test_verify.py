@@ -23,7 +23,7 @@ def test_a_whole_run(path):
     assert lines[1].split()[:8] == ["0", "0", "to", "10", "1", "to", "20", lines[1].split()[7]]
     assert lines[1].endswith("whole")
     assert lines[3].startswith("15 files, ")
-    assert lines[3].endswith(": 14 whole")
+    assert lines[3].endswith(": 15 whole")
     markdown = run_cli("verify", path, "--format", "markdown").stdout.splitlines()
     assert markdown[1] == "| :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |", "texts to the left"
     assert markdown[-1].startswith("- 14 files, ")

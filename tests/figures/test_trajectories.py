@@ -30,7 +30,7 @@ def test_a_panel_for_a_few_weights_of_tail_and_core_of_each_run(runs):
     assert data["flip"].any()
     for ax, (run, group) in zip(figure.axes, [(run, group) for run in "ab" for group in ("tail", "core")], strict=True):
         rows = data[(data["run"] == run) & (data["group"] == group)]
-        threshold, *lines, flips = ax.get_lines()
+        threshold, flips, *lines = ax.get_lines()
         assert list(threshold.get_ydata()) == [0.0, 0.0]
         assert [line.get_color() for line in lines] == [DEAD if group == "tail" else CORE] * FEW
         assert [list(line.get_ydata()) for line in lines] == [list(one["z"]) for _, one in rows.groupby("flat_index")]

@@ -15,7 +15,14 @@ COUNTS = np.array([[900, 90, 10], [30, 940, 30], [0, 50, 950]])
 
 def table(windows=2, layers=("a",), counts=COUNTS, low=-1):
     rows = [
-        {"layer": layer, "window": window, "epoch": window - 1.0, "state": a + low, "next_state": b + low, "count": n}
+        {
+            "layer": layer,
+            "window": window,
+            "epoch": window - 1.0,
+            "state": a + low,
+            "next_state": b + low,
+            "transitions": n,
+        }
         for layer in layers
         for window in range(1, windows + 1)
         for (a, b), n in np.ndenumerate(counts * window)
@@ -82,7 +89,7 @@ def test_a_run_is_drawn_as_its_table(tmp_path):
 def test_what_cannot_be_drawn_is_said(plot):
     axes = Figure().subplots()
     for wrong, fact in [
-        ((table().drop(columns="count"), {}), "lacks the column"),
+        ((table().drop(columns="transitions"), {}), "lacks the column"),
         ((table(layers=("a", "b")), {}), "2 layers; choose one with layer='a'"),
         ((table(), {"layer": "c"}), "no layer of the table is called 'c'"),
         ((table(), {"palette": "red"}), "palette"),

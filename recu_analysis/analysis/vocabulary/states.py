@@ -105,7 +105,7 @@ LEVELS = (
         digits=4,
     ),
     count("next_state", "next state", "State after the update."),
-    count("count", "weights x updates", "How often weights went from the state to the next state."),
+    count("transitions", "weights x updates", "How often weights went from the state to the next state."),
 )
 #: Quantization errors and entropies.
 ERRORS = (
