@@ -26,7 +26,7 @@ def test_a_whole_run(path):
     assert lines[3].endswith(": 15 whole")
     markdown = run_cli("verify", path, "--format", "markdown").stdout.splitlines()
     assert markdown[1] == "| :--- | :--- | ---: | ---: | ---: | ---: | ---: | :--- |", "texts to the left"
-    assert markdown[-1].startswith("- 14 files, ")
+    assert markdown[-1].startswith("- 15 files, ")
 
 
 def test_damage_exits_with_1_and_names_the_tensor(path):
