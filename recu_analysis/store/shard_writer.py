@@ -29,6 +29,7 @@ class FirstShardWriter(RunWriter):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         self._waiting: list[Mapping[str, Any]] = []
+        self._confirmed: int | None = None
         super().__init__(*arguments, **named)
 
     def write_metrics(self, line: Mapping[str, Any]) -> None:
@@ -39,6 +40,12 @@ class FirstShardWriter(RunWriter):
         """Queue the lines of the windows up to number `saved`, all of whose shards are on disk."""
         while self._waiting and (self._waiting[0]["window"] is None or self._waiting[0]["window"] <= saved):
             super().write_metrics(self._waiting.pop(0))
+        self._confirmed = saved if saved >= 0 else None
+
+    @property
+    def _last_whole(self) -> int | None:
+        """Number of the last window with all its shards: another process may not have written a later one."""
+        return self._confirmed
 
 
 class ShardWriter:

@@ -333,12 +333,17 @@ class RunWriter:
             self._abandoned = True
             self._finish()
 
+    @property
+    def _last_whole(self) -> int | None:
+        """Number of the last window of which everything is queued or on disk; None if there is none."""
+        return self._last_window
+
     def _finish(self) -> None:
         # A forked child has no thread and nothing to write.
         if self._released or os.getpid() != self._process:
             return
         if not self._closed and not self._abandoned:
-            end = end_text(self._segment, self._marks, self._last_window)
+            end = end_text(self._segment, self._marks, self._last_whole)
             self._put(lambda: self._commit(self.path / self._made[-1] / names.END_FILE, end))
         self._closed = True
         self._background.stop(discard=self._abandoned)
