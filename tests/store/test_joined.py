@@ -1,5 +1,6 @@
 """A window in several shards reads as one in a single file, and what does not fit together is damaged."""
 
+import json
 import re
 
 import numpy as np
@@ -7,11 +8,14 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.errors import DamagedError
+from recu_analysis.store.shard_writer import FirstShardWriter
 from recu_analysis.store.thin import thin
 from recu_analysis.store.verify import DAMAGE, check_window, verify
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.run_files import window_folder
+from tests.store.recording import SPEC
 from tests.store.sharding import cut, edit_shard
+from tests.store.test_starting import write
 
 WALKS = {"a": random_walk((5, 3, 2), 12, seed=1), "b": random_walk((3, 40), 12, seed=2)}
 
@@ -100,3 +104,13 @@ def test_two_whole_sets_of_shards_are_damage(tmp_path):
     for file in window_folder(paths[1], 1).iterdir():
         file.rename(window_folder(paths[0], 1) / file.name)
     assert any("all of 2 shards and all of 3" in text for text in ra.open_run(paths[0]).problems)
+
+
+def test_the_end_of_a_sharded_recording_is_the_last_window_that_all_processes_have(tmp_path):
+    out = FirstShardWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, shards=2)
+    for first, last in ((1, 0), (1, 2), (3, 4)):
+        write(out, first, last)
+    out.confirm(1)
+    out.close()
+    end = json.loads((tmp_path / "run/history/segment-0000/end.json").read_text())
+    assert (end["last_window"], end["marks"]) == (1, 2)
