@@ -142,7 +142,7 @@ class Fuzzer:
         return done
 
     def _compare(self, command: tuple[str, ...], name: str, done: Done, path: Path) -> None:
-        """A table without a word about damage is that of the whole run."""
+        """A table that reports no damage equals the table of the whole run."""
         if (command, name) not in self.tables:
             self.tables[command, name] = self._run(command, self.whole[name], name) or done
         whole = self.tables[command, name]
