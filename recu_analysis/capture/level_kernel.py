@@ -71,17 +71,6 @@ def _by_division(new: Array, old: Array, now: Array, before: Array, low: float, 
 
 
 @compiled()
-def _by_half(new: Array, old: Array, now: float, before: float, product: bool, changed: Array) -> None:
-    """As the two above for the states -1, 0 and 1 without a zero point: w / s rounds to them beyond a half."""
-    for j in range(new.size):
-        a, b = (old[j] * before, new[j] * before) if product else (old[j] / before, new[j] / before)
-        c = new[j] * now if product else new[j] / now
-        # Negated, so that NaN has state 1.
-        above = ((not a <= HALF) != (not b <= HALF)) | ((not b <= HALF) != (not c <= HALF))
-        changed[j] = above | ((a < -HALF) != (b < -HALF)) | ((b < -HALF) != (c < -HALF))
-
-
-@compiled()
 def _by_threshold(new: Array, old: Array, now: Array, before: Array, low: float, high: float, changed: Array) -> None:
     """As `_by_product`, where the states are ternary and s is their threshold."""
     step, old_step = now[0], before[0]
@@ -99,8 +88,6 @@ def state_of(weight: float, group: Array, low: float, high: float, way: int) -> 
     return int(rounded(weight * group[0] if way == 0 else weight / group[0], group[1], low, high))
 
 
-#: In single precision, so that float32 weights stay so.
-HALF = np.float32(0.5)
 #: How a state is computed: by a product with 1 / s, a division by s, or a comparison with s.
 WAYS = {"product": 0, "division": 1, "threshold": 2}
 
@@ -206,9 +193,7 @@ def advance_levels(
         now, then = groups[g], old_groups[g]
         still = unchanged(new[c], old[c])
         if not still or now[0] != then[0] or now[1] != then[1]:
-            if way < 2 and bounds[0] == -1.0 and bounds[1] == 1.0 and now[1] == 0.0 and then[1] == 0.0:
-                _by_half(new[c], old[c], now[0], then[0], way == 0, changed)
-            elif way == 0:
+            if way == 0:
                 _by_product(new[c], old[c], now, then, bounds[0], bounds[1], changed)
             elif way == 1:
                 _by_division(new[c], old[c], now, then, bounds[0], bounds[1], changed)
