@@ -72,8 +72,8 @@ def flip_table(
         - autocorrelation_to_end: cosine of z at the window's end and at the run's end
         - flip_ratio, silent_fraction, reversals and autocorrelation_to_end with _null: what noise alone would give in
           the window, from its z; locked_fraction_null: from z at the start of the first window, see
-          `recu_analysis.analysis.null.null_locking`; NaN if the rates of the updates are not known, and where the simulated
-          noise moves weights otherwise than the training did
+          `recu_analysis.analysis.null.null_locking`; NaN if the rates of the updates are not known, and where the
+          simulated noise moves weights otherwise than the training did
 
     Raises
     ------
