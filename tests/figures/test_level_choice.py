@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import recu_analysis as ra
-from recu_analysis.errors import InputError
+from recu_analysis.errors import InputError, SignsOnlyError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.print.style import style
 from recu_analysis.figures.registry import OF_LEVELS, fitting
@@ -47,7 +47,7 @@ def test_they_are_drawn_where_a_layer_has_more_levels(runs, tmp_path):
     assert not OF_LEVELS & {*fitting(binary)}
     assert {*fitting(mixed)} == {*FIGURES}
     closed = {name for name, figure in FIGURES.items() if not figure.runs}
-    assert {*fitting(runs)} == OF_LEVELS | closed | {"fig5", "trajectories"}
+    assert {*fitting(runs)} == OF_LEVELS | closed | {"fig5", "trajectories", "fliplaw", "lockin", "survival"}
     assert {*fitting({})} == closed
 
 
@@ -90,6 +90,14 @@ def test_the_caption_names_the_layers_and_the_files_hold_their_numbers(runs, tmp
     assert len(titles) == 4
     expected = ra.state_transitions(runs, layers=["0", "2"])
     assert table["transitions"].sum() == expected["transitions"].sum()
+
+
+def test_figures_of_flips_say_what_they_show_of_states(runs, tmp_path):
+    says(draw_figure("fliplaw", runs, directory=tmp_path, formats="svg")[2].read_text(), "density is that at all")
+    mixed = {"mixed": made(tmp_path / "mixed", "bitnet", binary=True)}
+    for name in ("lockin", "survival"):
+        with pytest.raises(SignsOnlyError, match="layer '1' have 3 levels"):
+            draw_figure(name, mixed, directory=tmp_path)
 
 
 def test_layers_with_other_states_have_figures_of_their_own(runs, tmp_path):
