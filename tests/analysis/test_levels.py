@@ -250,6 +250,12 @@ def test_other_functions_refuse_them_too(ternary):
         ra.plot_mobility(ternary)
 
 
+@pytest.mark.parametrize("groups", ["random", {"mine": {"1": np.zeros((8, 12), bool)}}])
+def test_interventions_refuse_them(ternary, groups):
+    with pytest.raises(SignsOnlyError, match="layer '1' have 3 levels"):
+        ra.intervene(tiny("bitnet"), ternary, lambda model: torch.zeros(2), layers="1", groups=groups)
+
+
 def test_traces_show_the_states(ternary):
     table = ra.traces(ternary, layers="1")
     assert set(table["state"]) <= {-1, 0, 1}

@@ -74,3 +74,8 @@ def test_figures_of_states_are_drawn_by_default(ternary, tmp_path):
 def test_commands_about_signs_refuse_it_with_one_sentence(ternary, tmp_path, command):
     more = ["--output", tmp_path / "out"] if command == "report" else []
     says(refusal(command, ternary, *more), "signs only", "layer '0' have 3 levels", "recu-analyze levels")
+
+
+@pytest.mark.parametrize("command", ["intervene", "evaluate"])
+def test_commands_that_need_a_saved_network_say_so(ternary, command):
+    says(refusal(command, ternary), "has no checkpoints/last.safetensors")
