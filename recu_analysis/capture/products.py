@@ -22,7 +22,7 @@ WEIGHTED = frozenset({"linear", "convolution", "_convolution"}) | {
 }
 PLAIN = frozenset(
     {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm", "addmv", "addbmm", "baddbmm", "einsum"}
-) | {"tensordot", "chain_matmul", "multi_dot", "bilinear", "_int_mm"}
+) | {"tensordot", "chain_matmul", "multi_dot", "bilinear", "_int_mm", "scaled_int8_mm"}
 
 #: The relative rounding of float32.
 SINGLE = torch.finfo(torch.float32).eps

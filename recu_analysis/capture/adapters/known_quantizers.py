@@ -20,7 +20,7 @@ _PROBE = ((-2.0, -0.1, 0.1, 2.2),)
 @adapter("bitnet-ternary", "AutoBitLinear")
 def _bitnet_ternary(module: Any) -> Quantizer:
     """Of BitNet b1.58 of transformers: w / mean abs(w) of the layer, rounded to -1, 0 or +1."""
-    if not getattr(module, "online_quant", False):
+    if isinstance(module, torch.nn.Module) and not getattr(module, "online_quant", False):
         raise InputError(
             "its weights were quantized before (offline), so it has no latent weights; make it with online_quant=True"
         )
@@ -30,6 +30,8 @@ def _bitnet_ternary(module: Any) -> Quantizer:
 @adapter("bitnet-b158", "BitLinear")
 def _bitnet_b158(module: Any) -> Quantizer | None:
     """Of BitNet b1.58 as published, by its weight_quant: w / mean abs(w) of the layer, rounded to -1, 0 or +1."""
+    if not isinstance(module, torch.nn.Module):
+        return Quantizer.bitnet()  # saved tensors, for which the user named this adapter
     # BitNet and BitNet b1.58 have the same class name and attributes; they differ in the function beside the class.
     quantize: Any = getattr(type(module).forward, "__globals__", {}).get("weight_quant")
     used = None

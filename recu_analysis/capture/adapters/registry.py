@@ -95,6 +95,11 @@ class Adapter:
             raise InputError(f"adapter {self.name!r} fails with {type(error).__name__}: {error}") from error
         if isinstance(value, Quantizer) and value.binary:
             return WeightTransform()
+        if isinstance(value, torch.Tensor) and not value.is_floating_point() and (value.abs() != 1).any():
+            raise InputError(
+                f"adapter {self.name!r} returns states other than -1 and +1; of weights with more than two levels, let "
+                "it return a Quantizer, which tells their thresholds too"
+            )
         if value is None or isinstance(value, (WeightTransform, Quantizer, torch.Tensor)):
             return value
         raise InputError(
