@@ -207,7 +207,7 @@ def layer(process: Process, channels: int, generator: np.random.Generator) -> La
     seed = int(generator.integers(1 << 31))
     found = simulate(moved.z, growth, moved.channel, [process.rates], bounds=bounds, seed=seed)
     null = Null.of(found, moved, found.chosen, (moved.updates,))
-    spec = LayerSpec("simulated", (channels, WEIGHTS), "float64", "simulated", None)
+    spec = simulated_spec((channels, WEIGHTS))
     rule, lr, decay = process.rates.rule, process.rates.lr, process.rates.weight_decay
     kept = np.linalg.matrix_power(rule.matrix(lr, decay), process.rates.updates)[0, 0]
     kept = kept + momentum_term([process.rates], growth)
@@ -253,6 +253,11 @@ def scores(weights: Values) -> Values:
     return result
 
 
+def simulated_spec(shape: tuple[int, ...]) -> LayerSpec:
+    """The simulated layer."""
+    return LayerSpec("simulated", shape, "float64", "simulated", None)
+
+
 def movement(z: Values, z_end: Values, flips: NDArray[np.int64], path: Values, updates: int) -> Movement:
     """The movement of a layer, as a run would give it."""
     return Movement(
@@ -262,7 +267,7 @@ def movement(z: Values, z_end: Values, flips: NDArray[np.int64], path: Values, u
         silent=flips.reshape(-1) == 0,
         mobility=path.reshape(-1) / updates,
         updates=updates,
-        record=cast("MergedRecord", SimpleNamespace(path=path, start=z)),
+        record=cast("MergedRecord", SimpleNamespace(path=path, start=z, spec=simulated_spec(z.shape))),
         valid=np.ones(z.size, dtype=np.bool_),
         nonfinite=0,
     )

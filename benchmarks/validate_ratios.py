@@ -45,6 +45,7 @@ def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Va
     mobility = rate * generator.gamma(4.0, 0.25, size=z.size) / UPDATES
     z_end = 0.7 * z.reshape(-1) + 0.7 * rate * generator.normal(size=z.size)
     flips = ((z.reshape(-1) < 0) != (z_end < 0)) | (generator.random(z.size) < 0.2 * np.exp(-np.abs(z.reshape(-1))))
+    spec = LayerSpec("simulated", (channels, WEIGHTS), "float32", "simulated", None)
     moved = Movement(
         z=z.reshape(-1),
         z_end=z_end,
@@ -52,11 +53,11 @@ def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Va
         silent=~flips,
         mobility=mobility,
         updates=UPDATES,
-        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility, start=z)),
+        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility, start=z, spec=spec)),
         valid=np.ones(z.size, dtype=np.bool_),
         nonfinite=0,
     )
-    return channel_sums(LayerSpec("simulated", (channels, WEIGHTS), "float32", "simulated", None), moved)
+    return channel_sums(spec, moved)
 
 
 def _share(hits: list[bool]) -> str:

@@ -54,6 +54,7 @@ from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_mobility as plot_mobility
 from .figures import plot_occupancy as plot_occupancy
+from .figures import plot_oscillation as plot_oscillation
 from .figures import plot_quantization_error as plot_quantization_error
 from .figures import plot_rho as plot_rho
 from .figures import plot_ridge as plot_ridge

@@ -88,7 +88,7 @@ class SignsOnlyError(InputError):
     def __init__(self, layer: str, levels: int) -> None:
         super().__init__(
             f"this is defined for signs only, and the weights of layer {layer!r:.80} have {levels} levels; "
-            "recu-analyze levels shows such layers, and layers= or --layers chooses others"
+            "recu-analyze levels shows such layers, and layers= or --layer chooses others"
         )
 
 

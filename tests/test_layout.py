@@ -14,7 +14,7 @@ SUBJECTS = {
         *("reference", "snippets"),
     },
     "figures": {"arms", "boxes", "contact_sheets", "latex", "own_settings", "plot_functions"},
-    "integrations": {"accelerate", "dashboards", "ranks"},
+    "integrations": {"accelerate", "dashboards", "quantizers", "ranks"},
     "interop": {"archives", "dtypes"},
     "nn": {"network_families"},
     "report": {"browser"},

@@ -106,8 +106,26 @@ class Movement:
         return float("nan") if unknown else mean(self.dead(criterion))
 
     @property
+    def distance(self) -> NDArray[np.float64]:
+        """abs(z - nearest threshold) at the start; abs(z) for signs."""
+        binary = self.record.spec.quantizer.binary
+        return np.abs(self.z) if binary else self._of_valid(self.record.distance_start)
+
+    @property
+    def changed(self) -> Mask:
+        """Which weights have another state at the end than at the start."""
+        if self.record.spec.quantizer.binary:
+            signs: Mask = (self.z < 0) != (self.z_end < 0)
+            return signs
+        return self._of_valid(self.record.states_start != self.record.states_end)
+
+    def _of_valid(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Values of all weights of the layer, of the valid ones."""
+        return values.reshape(-1)[self.valid]
+
+    @property
     def flips(self) -> NDArray[np.int64]:
-        """How many updates changed each weight's effective sign."""
+        """How many updates changed each weight's state."""
         flips: NDArray[np.int64] = self.record.flips.reshape(-1)[self.valid]
         return flips
 

@@ -1,4 +1,4 @@
-"""Sign changes of tail and core, observed and expected from distance alone."""
+"""Changes of the state of tail and core, observed and expected from distance alone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null, null_autocorrelation
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
@@ -81,7 +81,8 @@ def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
 
     The null of pure distance: every weight moves alike, wherever it is, as z_end = r z_start + s noise, with r and s of
     its layer (see `drift`) and normal noise. The probability that its sign has changed at the end is then
-    Phi(-r |z_start| / s).
+    Phi(-r |z_start| / s). With more than two levels, it is the probability that z_end is outside of the interval that
+    the state of the start has at the end.
 
     Parameters
     ----------
@@ -95,25 +96,44 @@ def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
     """
     r, s = drift(moved)
     pull = r / s if s > 0 else math.nan
-    distance = np.abs(moved.z)
-    density = np.exp(-0.5 * (pull * distance) ** 2) / math.sqrt(2.0 * math.pi)
     channels = spec.shape[0]
     channel = moved.channel
     group = 2 * channel + ~moved.tail
     of_groups = (
         np.ones_like(moved.z),
         ~moved.silent,
-        (moved.z < 0) != (moved.z_end < 0),
+        moved.changed,
         moved.mobility,
         moved.magnitude,
-        ndtr(-pull * distance),
-        -distance * density,
-        pull * distance**3 * density,
+        *(_expected(moved.z, pull) if spec.quantizer.binary else _expected_of_states(moved, r, s)),
     )
     of_all = (moved.z * moved.z_end, moved.z**2, moved.z_end**2, np.full_like(moved.z, pull))
     parts = [np.bincount(group, each, 2 * channels).reshape(channels, 2) for each in of_groups]
     parts += [np.bincount(channel, each, channels).reshape(channels, 1) for each in of_all]
     return np.concatenate(parts, axis=1)
+
+
+def _expected(z: Values, pull: float) -> tuple[Values, Values, Values]:
+    """The probability that a sign changes, and its first and second derivative by `pull`."""
+    distance = np.abs(z)
+    density = np.exp(-0.5 * (pull * distance) ** 2) / math.sqrt(2.0 * math.pi)
+    return ndtr(-pull * distance), -distance * density, pull * distance**3 * density
+
+
+def _expected_of_states(moved: Any, r: float, s: float) -> tuple[Values, Values, Values]:
+    """The probability that a state changes. Its derivatives are 0, so that resamples keep r and s of the layer."""
+    record = moved.record
+    quantizer, last = record.spec.quantizer, record.windows[-1][record.spec.name]
+    step, zero = last.array("step"), last.array("zero_point")
+    ends = quantizer.thresholds(step, 0 if zero is None else zero) / record.deviations_end[:, None]
+    edges = np.pad(ends, ((0, 0), (1, 1)), constant_values=((0.0, 0.0), (-np.inf, np.inf)))
+    weights = np.flatnonzero(moved.valid)
+    group = weights // (moved.valid.size // len(edges))
+    state = record.states_start.reshape(-1)[weights] - quantizer.low
+    low, high = edges[group, state], edges[group, state + 1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        leaves: Values = ndtr((low - r * moved.z) / s) + ndtr((r * moved.z - high) / s)
+    return leaves, np.zeros_like(leaves), np.zeros_like(leaves)
 
 
 def _column(totals: Values, name: str) -> Values:
@@ -225,7 +245,9 @@ def tails(
         - autocorrelation_null, and the columns `NULLS` with _null: what noise alone would give, see
           `recu_analysis.analysis.null`; NaN if the rates of the updates are not known
 
-        Intervals (95 %) resample output channels; slope and spread are fitted again in every resample.
+        Intervals (95 %) resample output channels; slope and spread are fitted again in every resample, but not for
+        weights with more than two levels. Of these, sign changes are changes of the state, expected ones follow from
+        the thresholds at the end, auc is of the distance from the nearest threshold, and noise alone is not known.
 
     Raises
     ------
@@ -246,6 +268,7 @@ def tails_query(
     return per_layer(run, select_layers(run, layers), _row, tail_tau, window).then(pd.DataFrame)
 
 
+@takes_levels
 def _row(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> Answer[dict[str, Any]]:
     windows = select_windows(run, window)
     record = yield over(windows, SUMMED | {"flips"})
@@ -283,7 +306,7 @@ def _per_weight(spec: LayerSpec, moved: Movement, record: MergedRecord) -> dict[
     for group, mask in (("tail", moved.tail), ("core", ~moved.tail)):
         path = float(moved.mobility[mask].sum()) * record.updates
         row[f"flips_per_path_{group}"] = float(moved.flips[mask].sum()) / path if path else math.nan
-    row["auc"] = auc(np.abs(moved.z), moved.silent)
+    row["auc"] = auc(moved.distance, moved.silent)
     for name, statistic in RATIOS.items():
         found = over_channels(sums, statistic)
         row |= {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}

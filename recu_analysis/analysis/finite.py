@@ -11,7 +11,7 @@ from recu_analysis.analysis.layer_pass import ahead
 from recu_analysis.analysis.query import per_layer, takes_levels, value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 def nonfinite_query(run: Run) -> Query[dict[str, int]]:
     """How many weights are NaN or infinite at the end of a run, by layer; layers without any are left out."""
-    return _those(run, _nonfinite)
+    return _those(run, _nonfinite, run.header.layers)
 
 
 def constant_query(run: Run) -> Query[dict[str, int]]:
-    """How many channels are constant at the end of a run, by layer; layers without any are left out."""
-    return _those(run, _constant)
+    """How many channels are constant at the end of a run, by binary layer; layers without any are left out."""
+    return _those(run, _constant, [spec for spec in run.header.layers if spec.quantizer.binary])
 
 
-def _those(run: Run, task: Callable[..., Answer[int]]) -> Query[dict[str, int]]:
-    if not len(run.windows):
+def _those(run: Run, task: Callable[..., Answer[int]], layers: Sequence[LayerSpec]) -> Query[dict[str, int]]:
+    if not len(run.windows) or not layers:
         return value({})
-    counts = per_layer(run, run.header.layers, task)
-    return counts.then(lambda found: {name: n for name, n in zip(run.layer_names, found, strict=True) if n})
+    counts = per_layer(run, layers, task)
+    return counts.then(lambda found: {spec.name: n for spec, n in zip(layers, found, strict=True) if n})
 
 
 @takes_levels

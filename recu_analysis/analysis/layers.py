@@ -33,6 +33,8 @@ from recu_analysis.theory.standardize import WeightTransform
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from numpy.typing import NDArray
+
     from recu_analysis.analysis.deadness import Mask, Movement, TailTau
     from recu_analysis.analysis.layer_pass import Answer
     from recu_analysis.analysis.query import Query
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from recu_analysis.store.record import MergedRecord
     from recu_analysis.store.run import Run
     from recu_analysis.store.window import Window
+
+    Array = NDArray[Any]
 
 Row = dict[str, Any]
 
@@ -148,7 +152,7 @@ def by_window(run: Run, parts: Iterable[list[Row]], at: int = 1, empty: Sequence
 
 def _rows(run: Run, spec: LayerSpec, tail_tau: TailTau, chosen: WindowSpan | tuple[int, ...]) -> Answer[list[Row]]:
     rows: list[Row] = []
-    initial = yield from initial_signs(run, spec)
+    initial = yield from initial_states(run, spec)
     before: Movement | None = None
     for windows in _groups(run, chosen):
         known = windows[1:] or start_known(windows[0])
@@ -304,12 +308,17 @@ def _revived(before: Movement | None, moved: Movement | None) -> Row:
     }
 
 
-def initial_signs(run: Run, spec: LayerSpec) -> Answer[Mask | None]:
-    """Effective signs before the first update; None if the run does not begin there."""
+def initial_states(run: Run, spec: LayerSpec) -> Answer[Array | None]:
+    """States before the first update, or whether signs are +1; None if the run does not begin there."""
     first = run.windows[0] if len(run.windows) else None
     if first is None or first.last_update != 0:
         return None
-    return spec.signs((yield ahead(first)).operand)
+    return states_at_end(spec, (yield ahead(first)))
+
+
+def states_at_end(spec: LayerSpec, record: MergedRecord) -> Array:
+    """States after the last update of a record; for signs, whether they are +1."""
+    return spec.signs(record.operand) if spec.quantizer.binary else record.states_end
 
 
 def _since_start(spec: LayerSpec, record: MergedRecord, moved: Movement | None, initial: Mask | None) -> Row:

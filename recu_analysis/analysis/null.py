@@ -102,6 +102,12 @@ class Null:
         return float(self.paces.mean()) if self.paces.size else math.nan
 
     @property
+    def changed(self) -> Mask:
+        """Which weights have another sign at the end than at the start."""
+        changed: Mask = (self.z < 0) != (self.z_end < 0)
+        return changed
+
+    @property
     def stands(self) -> bool:
         """Whether the simulated noise stands for that of the training, by `LIKE_NOISE`; True if the pace is unknown."""
         return math.isnan(self.pace) or LIKE_NOISE[0] <= self.pace <= LIKE_NOISE[1]

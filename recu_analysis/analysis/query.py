@@ -87,6 +87,16 @@ def require_signs(layers: Iterable[LayerSpec]) -> None:
             raise SignsOnlyError(layer.name, layer.quantizer.count)
 
 
+def require_one_kind(layers: Iterable[LayerSpec]) -> None:
+    """Raise SignsOnlyError if layers with more than two levels are beside binary ones.
+
+    A median over both would stand beside what noise alone gives for the binary ones.
+    """
+    specs = tuple(layers)
+    if any(layer.quantizer.binary for layer in specs):
+        require_signs(specs)
+
+
 def takes_levels(task: Task) -> Task:
     """Declare that a task holds for weights with more than two levels too; other tasks refuse such layers."""
     task.takes_levels = True  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Survival of signs: how long weights keep their sign on the clock T, and the hazard of a first flip."""
+"""Survival of states: how long weights keep their state on the clock T, and the hazard of a first flip."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, mean, movement
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError, NotRecordedError
@@ -83,7 +83,7 @@ def survival(
         - hazard: first flips per unit of T in the span, of the weights that had none before: minus the change of
           ln(survival_fraction) over the change of T; NaN if no weight is left
         - survival_fraction_null, hazard_null: what noise alone would give; NaN if the rates of the updates are not
-          known. See `recu_analysis.analysis.null`
+          known, or weights have more than two levels. See `recu_analysis.analysis.null`
 
     Raises
     ------
@@ -121,6 +121,7 @@ def _table(run: Run, layers: Sequence[list[Row]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@takes_levels
 def _rows(run: Run, spec: LayerSpec, span: WindowSpan, tail_tau: TailTau, spans: int) -> Answer[list[Row]]:
     windows = select_windows(run, span)
     past, clock = _clock(run, windows, spec.name)

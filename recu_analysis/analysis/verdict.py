@@ -106,7 +106,7 @@ def _beside(share: Interval, null: Interval, text: str, ground: Ground, *, at_mo
     return f"; noise alone would leave {text}, and the two cannot be told apart"
 
 
-def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Ground) -> str:
+def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Ground, *, signs: bool = True) -> str:
     """Whether the tail changed its sign as often as its distance from zero predicts, beside what noise alone gives.
 
     A ratio of flip risks or of mobilities could not carry this sentence: the first depends on the length of the
@@ -119,14 +119,17 @@ def of_updates(ratios: Sequence[Interval], nulls: Sequence[float], ground: Groun
     nulls : sequence of float
         What noise alone would give in each layer; NaN where not known.
     ground : Ground
+    signs : bool
+        Whether all weights are binary; else the words are of states and thresholds.
     """
+    zero, sign = ("zero", "sign") if signs else ("a threshold", "state")
     known = [(each, null) for each, null in zip(ratios, nulls, strict=True) if math.isfinite(each.estimate)]
     if not known:
-        return f"Whether the weights far from zero are stuck in {ground.where} cannot be told: no layer has a ratio."
+        return f"Whether the weights far from {zero} are stuck in {ground.where} cannot be told: no layer has a ratio."
     middle = median(each.estimate for each, _ in known)
     measured = (
-        f"The weights far from zero of {ground.of} changed their sign {middle:.2f} times as often as their distance "
-        f"alone predicts from the start to the end of {ground.where}{median_of(len(known))}"
+        f"The weights far from {zero} of {ground.of} changed their {sign} {middle:.2f} times as often as their "
+        f"distance alone predicts from the start to the end of {ground.where}{median_of(len(known))}"
     )
     some = [null for _, null in known if math.isfinite(null)]
     noise = f"; noise alone would give {median(some):.2f}" if len(some) == len(known) else _UNKNOWN
@@ -149,7 +152,9 @@ def _stuck(known: Sequence[tuple[Interval, float]]) -> str:
     return f", so {told}{f', and {undecided} undecided' if undecided else ''}"
 
 
-def of_flips(locked: Sequence[float], nulls: Sequence[float], ground: Ground, *, ended: bool) -> str:
+def of_flips(
+    locked: Sequence[float], nulls: Sequence[float], ground: Ground, *, ended: bool, signs: bool = True
+) -> str:
     """How many signs did not change again after a window, beside what noise alone would leave.
 
     Flips of an update could not carry this sentence: how often a sign flips follows from the optimizer.
@@ -163,15 +168,18 @@ def of_flips(locked: Sequence[float], nulls: Sequence[float], ground: Ground, *,
         Its null autocorrelation is that from the window's end to the end of the run.
     ended : bool
         Whether the window is the last of the run.
+    signs : bool
+        As for `of_updates`.
     """
+    what = "signs" if signs else "states"
     if ended:
-        return f"How many signs are locked in cannot be told: no update follows {ground.where}."
+        return f"How many {what} are locked in cannot be told: no update follows {ground.where}."
     shares = [share for share in locked if math.isfinite(share)]
     if not shares:
-        return f"How many signs changed after {ground.where} cannot be told: no weight has a known record."
+        return f"How many {what} changed after {ground.where} cannot be told: no weight has a known record."
     name = "locked_fraction"
     did = "did not change again after" if ground.exact else "were the same at every checkpoint after"
-    measured = f"{shown(name, median(shares))} % of the signs of {ground.of} {did} {ground.where}"
+    measured = f"{shown(name, median(shares))} % of the {what} of {ground.of} {did} {ground.where}"
     known = [null for null in nulls if math.isfinite(null)]
     noise = f"; noise alone would leave {shown(name, median(known))} %" if len(known) == len(nulls) else _UNKNOWN
     return told_of(f"{measured}{median_of(len(shares))}", noise, ground, which="The later windows")

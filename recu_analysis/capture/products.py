@@ -22,7 +22,7 @@ WEIGHTED = frozenset({"linear", "convolution", "_convolution"}) | {
 }
 PLAIN = frozenset(
     {"matmul", "__matmul__", "__rmatmul__", "mm", "bmm", "mv", "addmm", "addmv", "addbmm", "baddbmm", "einsum"}
-) | {"tensordot", "chain_matmul", "multi_dot", "bilinear"}
+) | {"tensordot", "chain_matmul", "multi_dot", "bilinear", "_int_mm", "scaled_int8_mm"}
 
 #: The relative rounding of float32.
 SINGLE = torch.finfo(torch.float32).eps
@@ -47,7 +47,7 @@ class Products(TorchFunctionMode):
 
     def __init__(self, numbers: int, show: Callable[[torch.Tensor], None]) -> None:
         super().__init__()
-        self._numbers, self._show = numbers, show
+        self._numbers, self._show, self._inside = numbers, show, False
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Show the operands, then call the function unchanged."""
@@ -55,18 +55,37 @@ class Products(TorchFunctionMode):
             return func(*args, **(kwargs or {}))
         name = getattr(func, "__name__", "").partition(".")[0]
         if name in WEIGHTED or name in PLAIN:
-            for operand in _operands(name, args, kwargs or {}):
-                if operand.numel() == self._numbers and has_values(operand):
+            operands = list(_operands(name, args, kwargs or {}))
+            for operand in operands:
+                if isinstance(operand, torch.Tensor) and operand.numel() == self._numbers and has_values(operand):
                     self._show(operand.detach())
+            own = next((each for each in operands if _multiplies_itself(each)), None)
+            if own is not None and not self._inside:
+                return self._within(own, func, types, args, kwargs or {})
         return func(*args, **(kwargs or {}))
 
+    def _within(self, operand: Any, func: Any, types: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+        """Call what `func` would call for an operand with products of its own, and show the operands of those."""
+        self._inside = True
+        try:
+            with self:
+                return type(operand).__torch_function__(func, types, args, kwargs)
+        finally:
+            self._inside = False
 
-def _operands(name: str, args: Any, kwargs: dict[str, Any]) -> Iterator[torch.Tensor]:
+
+def _operands(name: str, args: Any, kwargs: dict[str, Any]) -> Iterator[Any]:
     if name in WEIGHTED:
         given = [kwargs["weight"]] if "weight" in kwargs else list(args[1:2])
     else:
         given = [part for each in (*args, *kwargs.values()) for part in (each if isinstance(each, list) else [each])]
-    yield from (each for each in given if isinstance(each, torch.Tensor))
+    yield from (each for each in given if isinstance(each, torch.Tensor) or _multiplies_itself(each))
+
+
+def _multiplies_itself(operand: Any) -> bool:
+    """Whether its class has products of its own: a tensor subclass, or a class that torch treats like one."""
+    own = getattr(type(operand), "__torch_function__", torch.Tensor.__torch_function__)
+    return own not in (torch.Tensor.__torch_function__, torch._C._disabled_torch_function_impl)
 
 
 def has_values(operand: torch.Tensor) -> bool:
@@ -111,7 +130,8 @@ class States:
         unit = max(torch.finfo(weight.dtype).eps, torch.finfo(layer.used_dtype).eps)
         latent = weight.reshape(len(weight), -1).double()
         if not layer.quantizer.binary:
-            levels, near = level_states(layer, ROUNDINGS, max(unit, SINGLE))
+            # As if the network computed in 32 bits. If it computes in 16, its states differ, and that must be said.
+            levels, near = level_states(layer, ROUNDINGS, SINGLE)
             return cls(latent, latent, near, unit, levels)
         mean = latent.mean(dim=1, keepdim=True)
         coarse = 0.0 if unit <= SINGLE else unit

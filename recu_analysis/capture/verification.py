@@ -221,6 +221,8 @@ def difference(different: Sequence[tuple[Watch, Comparison]]) -> str:
     """The error text about layers whose forward pass does not use the states that would be recorded."""
     first, found = different[0][0].layer, different[0][1]
     more = f" ({len(different) - 1} more layers differ)" if different[1:] else ""
+    if first.parameter.element_size() == 2 and not first.quantizer.binary:
+        more += "; its weights have 16 bits, and states are recorded as 32 bits give them, so quantize weight.float()"
     return (
         f"layer {first.name!r} does not use the states that would be recorded (adapter {first.adapter!r}, "
         f"{first.why}): {found.share:.2%} of them differ in the forward pass, where the weight {found.looks}{more}; "

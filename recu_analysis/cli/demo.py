@@ -99,10 +99,11 @@ def _report(directory: Path, figures: Path) -> None:
 
 def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:
     """Draw every figure for which two such runs hold the quantities and enough windows; return the names."""
-    from recu_analysis.figures import FIGURES, draw_figure
+    from recu_analysis.figures import draw_figure
+    from recu_analysis.figures.registry import fitting
 
     drawn = []
-    for name in FIGURES:
+    for name in fitting(runs):
         if name == "initscale" or name.startswith("table"):
             continue  # of other experiments and data sets
         with contextlib.suppress(NotRecordedError, WindowNotFoundError):

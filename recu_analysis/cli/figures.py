@@ -105,12 +105,13 @@ def command(
     """Draw figures ready for a paper, each with its data, the LaTeX that includes it, and its provenance.
 
     Without RUN, only figures of closed forms are drawn. Legends name each RUN by its folder, or as --label says. A RUN
-    may also be a list of runs (runs.toml) with labels, arms and seeds. A figure that needs other runs is left out; if
+    may also be a list of runs (runs.toml) with labels, arms and seeds. Figures of signs are drawn for runs with binary
+    layers, and figures of states for runs with more levels. A figure that needs other runs is left out; if
     --only names it, the command draws the other figures and then ends with an error. --layer, --windows and --palette
     draw only the figures that take them.
     """
     from recu_analysis.figures.drawing import Page
-    from recu_analysis.figures.registry import FIGURES, check_asked
+    from recu_analysis.figures.registry import FIGURES, check_asked, fitting
     from recu_analysis.figures.spec import Asked
 
     if listing:
@@ -122,9 +123,7 @@ def command(
     for name in names:
         check_asked(name, asked)
     opened = _opened(runs)
-    chosen = names or [
-        name for name, entry in FIGURES.items() if (runs or not entry.runs) and set(asked.given()) <= set(entry.takes)
-    ]
+    chosen = names or [name for name in fitting(opened) if set(asked.given()) <= set(FIGURES[name].takes)]
     page = Page(venue, _width(width), height, title, panel, sheet)
     typed = _typed(opened, labels, asked, page, _names(formats))
     shown = _relabeled(opened, labels)

@@ -12,6 +12,7 @@ from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
+from recu_analysis.cli.window_notes import OF_STATES, all_signs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,8 @@ _COLUMNS = (
     Column("locked_fraction_null", "noise", 5, group="locked"),
     Column("autocorrelation_to_end_null", "ac noise", 5),
 )
+#: Columns that only binary layers have.
+_OF_SIGNS = ["flip_ratio_null", "silent_fraction_null", "c2i_original", "locked_fraction_null"]
 _NOTES = (
     "each row is the median over layers",
     Aside("flips are also AdamBNN's FF"),
@@ -81,16 +84,22 @@ def _view(label: str, run: Run, every: pd.DataFrame, windows: slice | None) -> V
             f"windows of {label} before {first} are left out: updates between them and the later windows are lost"
         )
     sampled = [] if table["exact"].all() else ["sampled from checkpoints: flips between two checkpoints were not seen"]
-    return View(table, _COLUMNS, _medians(table), above=[Aside(_verdict(run, table))], below=[*_NOTES, *sampled])
+    signs = all_signs(run, table["layer"])
+    states = [] if signs else [OF_STATES]
+    above = [Aside(_verdict(run, table, signs=signs))]
+    return View(table, _COLUMNS, _medians(table, signs=signs), above=above, below=[*_NOTES, *states, *sampled])
 
 
-def _medians(table: pd.DataFrame) -> pd.DataFrame:
-    """One row per window, the median over layers."""
-    medians: pd.DataFrame = table.drop(columns=["layer"]).groupby("window", as_index=False).median(numeric_only=True)
+def _medians(table: pd.DataFrame, *, signs: bool) -> pd.DataFrame:
+    """One row per window, the median over layers; nothing of the binary layers alone if there are others."""
+    shown = table.drop(columns=["layer"])
+    if not signs:
+        shown[_OF_SIGNS] = float("nan")
+    medians: pd.DataFrame = shown.groupby("window", as_index=False).median(numeric_only=True)
     return medians
 
 
-def _verdict(run: Run, table: pd.DataFrame) -> str:
+def _verdict(run: Run, table: pd.DataFrame, *, signs: bool) -> str:
     """The verdict on the signs after the last window from which the rest of the run is long enough, else the first."""
     from recu_analysis.analysis.final_windows import LONG_ENOUGH
     from recu_analysis.analysis.ground import Ground
@@ -109,4 +118,5 @@ def _verdict(run: Run, table: pd.DataFrame) -> str:
         list(rows["locked_fraction_null"]),
         ground,
         ended=window == run.windows[-1].number,
+        signs=signs,
     )

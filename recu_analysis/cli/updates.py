@@ -13,7 +13,7 @@ from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, write_table
 from recu_analysis.cli.several_runs import below_each_other
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import OVER_CHANNELS, choice, ground, too_short
+from recu_analysis.cli.window_notes import OF_STATES, OVER_CHANNELS, all_signs, choice, ground, too_short
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,7 +87,11 @@ def _view(run: Run, span: WindowSpan, table: pd.DataFrame, *, named: bool) -> Vi
         table,
         _COLUMNS,
         above=[Aside(_verdict(run, span, table)), head, *choice(run, None if named else final_windows(run))],
-        below=[OVER_CHANNELS, *too_short(table["autocorrelation_null"])],
+        below=[
+            *([] if all_signs(run, table["layer"]) else [OF_STATES]),
+            OVER_CHANNELS,
+            *too_short(table["autocorrelation_null"]),
+        ],
     )
 
 
@@ -107,4 +111,5 @@ def _verdict(run: Run, span: WindowSpan, table: pd.DataFrame) -> str:
     columns = ("distance_ratio_tail", "distance_ratio_tail_low", "distance_ratio_tail_high")
     ratios = [Interval(*row) for row in table[[*columns]].itertuples(index=False)]
     carried = ground({"": run}, {"": span}, of_layers)
-    return of_updates(ratios, list(table["distance_ratio_tail_null"]), carried)
+    signs = all_signs(run, table["layer"])
+    return of_updates(ratios, list(table["distance_ratio_tail_null"]), carried, signs=signs)

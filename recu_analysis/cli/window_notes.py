@@ -21,6 +21,15 @@ OVER_CHANNELS = (
     "all channels see the same minibatches"
 )
 
+#: What the words of a table mean for weights with more than two levels.
+OF_STATES = "weights with more than two levels: for sign read state, and for zero the nearest threshold"
+
+
+def all_signs(run: Run, layers: Iterable[str]) -> bool:
+    """Whether the weights of these layers are binary."""
+    shown = set(layers)
+    return all(spec.quantizer.binary for spec in run.header.layers if spec.name in shown)
+
 
 def choice(run: Run, final: FinalWindows | None) -> list[str]:
     """Why these windows were chosen, if the user named none."""

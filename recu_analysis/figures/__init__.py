@@ -16,6 +16,7 @@ from recu_analysis.figures.magnitude import plot_by_magnitude
 from recu_analysis.figures.mask import plot_mask
 from recu_analysis.figures.mobility import plot_mobility
 from recu_analysis.figures.occupancy import plot_occupancy
+from recu_analysis.figures.oscillation import plot_oscillation
 from recu_analysis.figures.paper_tables import paper_table
 from recu_analysis.figures.qe import plot_layer_errors
 from recu_analysis.figures.registry import FIGURES, figure_query
@@ -51,6 +52,7 @@ __all__ = [
     "plot_mask",
     "plot_mobility",
     "plot_occupancy",
+    "plot_oscillation",
     "plot_quantization_error",
     "plot_rho",
     "plot_ridge",

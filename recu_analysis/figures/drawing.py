@@ -153,9 +153,8 @@ def write_figure(
     figure, origin = known_figure(name), provenance(runs, command)
     if isinstance(figure, PaperTable):
         return _write_table(figure, found, name, directory, origin)
-    caption = " ".join(
-        part for part in (figure.caption, figure.note(found), _sampled(runs), channels_sentence(runs)) if part
-    )
+    parts = figure.caption, figure.note(found), _of_states(name, runs), _sampled(runs), channels_sentence(runs)
+    caption = " ".join(part for part in parts if part)
     return save_figure(lambda: figure.draw(found, asked), name, directory, caption, origin, formats=formats, page=page)
 
 
@@ -170,6 +169,17 @@ def _write_table(
     latex, caption = latex_table(table, data, escape_latex)
     origin["reported"] = f"Xu et al., ICCV 2021, arXiv:2103.12369v1, Table {name.removeprefix('table')}"
     return export_table(latex, data, name, directory, caption=caption, label=f"tab:{name}", provenance=origin)
+
+
+def _of_states(name: str, runs: Runs) -> str:
+    """The sentence of a caption about the words of figures of flips for weights with more than two levels."""
+    binary = all(spec.quantizer.binary for run in runs.values() for spec in run.header.layers)
+    if binary or name not in {"fliplaw", "lockin", "survival"}:
+        return ""
+    return (
+        "In layers with more than two levels, a flip is a change of the state, $|z|$ stands for the distance from the "
+        "nearest threshold, the density is that at all thresholds, and noise alone is not known."
+    )
 
 
 def _sampled(runs: Runs) -> str:

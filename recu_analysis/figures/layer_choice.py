@@ -88,7 +88,7 @@ def choose_layers(runs: Runs, patterns: Sequence[str] | str | None) -> LayerChoi
     chosen = {label: evenly(names, MOST_LAYERS) for label, names in matched.items()}
     most = max(map(len, matched.values()))
     cut = f" Shown are {MOST_LAYERS} of {most} layers, evenly spaced in depth." if most > MOST_LAYERS else ""
-    return LayerChoice(chosen, f"{_named(chosen)}.{cut}")
+    return LayerChoice(chosen, f"{named_layers(chosen)}.{cut}")
 
 
 def _own_choice(runs: Runs) -> LayerChoice:
@@ -99,10 +99,11 @@ def _own_choice(runs: Runs) -> LayerChoice:
         rule = ", as in the paper"
     else:
         rule = f", in the middle of the {'common ' if common and len(runs) > 1 else ''}binary layers"
-    return LayerChoice(chosen, f"{_named(chosen)}{rule}.")
+    return LayerChoice(chosen, f"{named_layers(chosen)}{rule}.")
 
 
-def _named(chosen: dict[str, list[str]]) -> str:
+def named_layers(chosen: dict[str, list[str]]) -> str:
+    """The names of the layers of each run, for a caption."""
     lists = {label: ", ".join(map(quoted, names)) for label, names in chosen.items()}
     several = "s" * any(len(names) > 1 for names in chosen.values())
     if len(set(lists.values())) == 1:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.flips import flip_table_query
-from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.query import gathered, require_one_kind
 from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
 from recu_analysis.figures.shared import over_time, table_of
 from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 from recu_analysis.figures.window_notes import NOISE_ALONE, length_sentence, unknown_noise
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,6 +97,7 @@ def _of_run(run: Run, asked: Asked) -> Query[Timed]:
 
 
 def _table(run: Run, layers: Sequence[str] | str | None, windows: Windows | None) -> Query[pd.DataFrame]:
+    require_one_kind(select_layers(run, layers))
     found = flip_table_query(run, layers)
     return found.then(lambda table: rows_of(run, table, windows))
 

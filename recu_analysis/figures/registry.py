@@ -20,7 +20,11 @@ _NAMES = (
     *("causes", "trajectories"),
     *("fig5", "initscale", "layermap", "qe", "scores", "mask"),
     *("claims", "fig3", "fig4", "schedule", "tradeoff", "ternary"),
+    *("transitions", "occupancy", "oscillation"),
 )
+#: Figures of weights with more than two levels, and figures of any weights; all others are of signs.
+OF_LEVELS = frozenset({"transitions", "occupancy", "oscillation"})
+OF_ANY = frozenset({"fig5", "trajectories", "fliplaw", "lockin", "survival"})
 FIGURES: dict[str, FigureSpec[Any] | PaperTable] = {
     **{name: import_module(f"recu_analysis.figures.{name}").FIGURE for name in _NAMES},
     **TABLES,
@@ -32,6 +36,18 @@ def known_figure(name: str) -> FigureSpec[Any] | PaperTable:
     if name not in FIGURES:
         raise unknown("figure", name, FIGURES)
     return FIGURES[name]
+
+
+def fitting(runs: Runs) -> list[str]:
+    """Names of the figures that hold for some layer of such runs, by its number of levels; closed forms always do."""
+    binary = {spec.quantizer.binary for run in runs.values() for spec in run.header.layers}
+
+    def fits(name: str) -> bool:
+        if not FIGURES[name].runs or name in OF_ANY or name in TABLES:
+            return bool(runs) or not FIGURES[name].runs
+        return (name not in OF_LEVELS) in binary
+
+    return [name for name in FIGURES if fits(name)]
 
 
 def check_asked(name: str, asked: Asked) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
-from recu_analysis.analysis.query import gather, gathered
+from recu_analysis.analysis.query import gather, gathered, require_one_kind
 from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.survival import survival_query
 from recu_analysis.figures.shared import table_of
@@ -19,6 +19,7 @@ from recu_analysis.figures.window_notes import (
     spans_sentence,
     unknown_noise,
 )
+from recu_analysis.store.layer_selection import select_layers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,6 +96,8 @@ def plot_survival(
 
 def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[Survived]:
     """`survival` of each run, by default over final windows of equal length."""
+    for run in runs.values():
+        require_one_kind(select_layers(run, asked.layers))
     spans = spans_of(runs, asked.windows)
     sentence = spans_sentence(runs, spans, final=asked.windows is None)
     each = {

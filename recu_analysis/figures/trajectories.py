@@ -148,7 +148,9 @@ def _few(table: pd.DataFrame) -> pd.DataFrame:
 
 def _shown(tables: Mapping[str, pd.DataFrame]) -> str:
     names = dict.fromkeys(table["layer"].iloc[0] for table in tables.values())
-    return f"Weights of {', '.join(map(quoted, names))}."
+    states = set().union(*(table["state"] for table in tables.values()))
+    more = " They have more than two levels: dots are changes of state, and the thresholds, which move, are not shown."
+    return f"Weights of {', '.join(map(quoted, names))}.{'' if states <= {-1, 1} else more}"
 
 
 FIGURE = FigureSpec(

@@ -6,17 +6,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.levels import state_transitions_query
+from recu_analysis.analysis.query import gathered
+from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import rows_of
+from recu_analysis.figures.level_choice import LevelTables, level_choice
 from recu_analysis.figures.shared import table_of
+from recu_analysis.figures.spec import OWN_CHOICE, FigureSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import pandas as pd
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from recu_analysis.analysis.query import Query
     from recu_analysis.analysis.selection import Windows
+    from recu_analysis.figures.spec import Asked, Runs
     from recu_analysis.store.run import OneRun, Run
 
 
@@ -72,3 +78,34 @@ def plot_transitions(
 
 def _query(run: Run, windows: Windows | None, layer: str | None) -> Query[pd.DataFrame]:
     return state_transitions_query(run, layer).then(lambda table: rows_of(run, table, windows))
+
+
+def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[LevelTables]:
+    """`recu_analysis.state_transitions` of the layers that are shown of each run."""
+    choice = level_choice(runs, asked.layers)
+    asks = {(label, name): _query(runs[label], asked.windows, name) for label in runs for name in choice.layers[label]}
+    return gathered(asks).then(lambda tables: LevelTables(tables, choice))
+
+
+def draw(data: LevelTables, _asked: Asked = OWN_CHOICE) -> tuple[Figure, pd.DataFrame]:
+    """A map for each layer, side by side, and in rows if there are many."""
+    from recu_analysis.figures.grid import panel_each
+    from recu_analysis.plots.levels import transition_map
+
+    figure, axes = panel_each(data.titles(), 0.8)
+    for ax, table in zip(axes, data.tables.values(), strict=True):
+        title = ax.get_title()
+        transition_map(table, ax=ax)
+        ax.set_title(title)
+    return figure, concat_runs(data.by_run())
+
+
+FIGURE = FigureSpec(
+    query,
+    draw,
+    "how often weights with more than two levels go from state to state",
+    "Rows: the state before an update. Columns: the state after it. Numbers and colors: how many of 1000 weights in "
+    "the state before go to the other state in an update, over all windows that are shown. Gray: weights that stay.",
+    takes=("layers", "windows"),
+    note=LevelTables.sentence,
+)

@@ -10,6 +10,7 @@ from zlib import crc32
 import numpy as np
 
 from recu_analysis.analysis.cause_groups import cause_groups_query
+from recu_analysis.analysis.query import require_signs
 from recu_analysis.analysis.weight_groups import WEIGHT_GROUPS, weight_groups_query
 from recu_analysis.errors import InputError, kind_of_value, unknown
 from recu_analysis.theory.causes import CAUSE_GROUPS
@@ -75,7 +76,10 @@ def drawer(
     ------
     InputError
         If no group has that name, a group of a caller's own is called random, or a mask is of no layer or does not fit.
+    SignsOnlyError
+        If a layer has more than two levels: an intervention negates signs.
     """
+    require_signs(specs)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise InputError(f"the seed must be a whole number from 0 on, not {kind_of_value(seed)}")
     masks = _given(run, groups, specs) if isinstance(groups, Mapping) else _named(run, span, specs, groups, tail_tau)

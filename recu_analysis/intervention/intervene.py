@@ -11,6 +11,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import TAIL_TAU
 from recu_analysis.analysis.final_windows import choose
+from recu_analysis.analysis.query import require_signs
 from recu_analysis.capture.adapters import binary_layers, require_model
 from recu_analysis.capture.adapters.modules import unwrapped
 from recu_analysis.capture.example import unchanged
@@ -138,6 +139,8 @@ def intervene(
         `evaluate` puts the model into training mode, or two evaluations of the unchanged network differ.
     LayerNotFoundError, WindowNotFoundError
         If a pattern matches no layer, or the run has none of the windows, or none before them for causes.
+    SignsOnlyError
+        If a layer has more than two levels: an intervention negates signs.
     NotRecordedError
         If causes are asked for, and the run was recorded without gradient-stats.
     """
@@ -147,6 +150,7 @@ def intervene(
     run = as_run(run)
     span, specs = choose(run, windows), select_layers(run, layers)
     plain = unwrapped(model)
+    require_signs(specs)
     recorded = layers_of_run(plain, run, specs, span)
     draws = drawer(run, span, specs, groups, tail_tau, seed)
     inputs = None if reestimate is None else list(reestimate)

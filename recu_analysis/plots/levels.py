@@ -1,4 +1,4 @@
-"""States of weights with more than two levels: how often they change into each other, and their shares over time."""
+"""States of weights with more than two levels: how often they change, from which to which, and their shares."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.colors import LogNorm, Normalize
+from matplotlib.colors import LogNorm, Normalize, to_rgba
 from matplotlib.ticker import MaxNLocator
 
+from recu_analysis.analysis.column_names import statistic
 from recu_analysis.errors import InputError, unknown
-from recu_analysis.plots._axes import epochs, require, restyle, target
-from recu_analysis.plots.arm_colors import color_map
+from recu_analysis.plots._axes import epochs, part_label, require, restyle, target
+from recu_analysis.plots.arm_colors import color_map, looks_of
 from recu_analysis.plots.heat_map import tidy
 from recu_analysis.plots.names import text_of
 
@@ -21,12 +22,20 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+    from recu_analysis.plots.arm_colors import AnyPalette
+
     Values = np.ndarray[Any, np.dtype[np.float64]]
 
 #: Columns of a table of `recu_analysis.state_transitions`.
 _COLUMNS: Final = ("layer", "state", "next_state", "transitions")
 #: Up to so many states, cells have their numbers, and the legend every state.
 _FEW: Final = 5
+#: Flips over time: color, column, look.
+_FLIPS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
+    "all": ("black", "flip_ratio", {"marker": "o", "markersize": 3.0, "markeredgewidth": 0.0}),
+    "back": ("#d55e00", "oscillation_frequency", {"marker": "s", "markersize": 2.5, "markeredgewidth": 0.0}),
+    "by thresholds": ("#0072b2", "flip_ratio_threshold", {"linestyle": ":"}),
+}
 #: Weights that stay are not colored: nearly all do, so the others would all look alike.
 _STAYS: Final = "0.9"
 
@@ -76,8 +85,9 @@ def transition_map(
     restyle(mesh, properties)
     if len(states) <= _FEW:
         _number(axes, shares, mesh)
-    step = -(-len(states) // 16)
-    places, names = (ends[:-1] + 0.5)[::step], [f"{state:+d}" if state else "0" for state in states][::step]
+    step = -(-len(states) // _room(axes))
+    named = [at for at, state in enumerate(states) if state % step == 0]  # 0 is among them
+    places, names = ends[named] + 0.5, [f"{states[at]:+d}" if states[at] else "0" for at in named]
     axes.set_xticks(places, names)
     axes.set_yticks(places, names)
     axes.tick_params(length=0.0)
@@ -86,10 +96,18 @@ def transition_map(
     axes.set_xlabel("state after the update")
     axes.set_ylabel("state before")
     axes.set_title(text_of(label) if label is not None else text_of(str(rows["layer"].iloc[0])))
-    bar = axes.figure.colorbar(mesh, ax=axes, pad=0.03, aspect=25)
+    # Beside the square, which is lower than the place of the Axes.
+    bar = axes.figure.colorbar(mesh, cax=axes.inset_axes((1.05, 0.0, 0.05, 1.0)))
     bar.set_label("per 1000 and update")
     tidy(bar, mesh)
     return axes
+
+
+def _room(axes: Axes) -> int:
+    """How many names of states have room along the axis."""
+    inches = axes.get_window_extent().width / axes.figure.get_dpi()
+    letters = 0.6 * 4.0 * float(mpl.font_manager.FontProperties(size=mpl.rcParams["xtick.labelsize"]).get_size()) / 72.0
+    return max(3, min(16, int(0.7 * inches / letters)))
 
 
 def _number(axes: Axes, shares: Values, mesh: Any) -> None:
@@ -152,6 +170,54 @@ def occupancy_over_time(
     axes.set_ylabel("weights in the state (%)")
     axes.set_title(text_of(label) if label is not None else text_of(str(rows["layer"].iloc[0])), loc="left")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=_FEW, borderaxespad=0.1)
+    return axes
+
+
+def oscillation_over_time(
+    data: pd.DataFrame,
+    *,
+    ax: Axes | None = None,
+    palette: AnyPalette | None = None,
+    label: str | None = None,
+    **properties: Any,
+) -> Axes:
+    """Flips per 1000 weights and update over the epochs: all, those back, and those by thresholds; medians over layers.
+
+    Parameters
+    ----------
+    data : DataFrame
+        A table of `recu_analysis.levels`. NaN leaves a gap.
+    ax, palette, label, **properties
+        As in `recu_analysis.plot_oscillation`.
+
+    Returns
+    -------
+    Axes
+
+    Raises
+    ------
+    InputError
+        If a column is missing, there is no row, or the palette, the label or a property does not fit.
+    """
+    columns = [column for _, column, _ in _FLIPS.values()]
+    require(data, ("layer", "epoch", *columns))
+    axes, rows = target(ax), data.sort_values("epoch")
+    rows = rows.assign(**{name: statistic(name).factor * rows[name] for name in columns})
+    colors: dict[str, Any] = {name: color for name, (color, _, _) in _FLIPS.items()}
+    if palette is not None:
+        colors = {name: look.color for name, look in looks_of(colors, palette, "line").items()}
+    for _, layer in rows.groupby("layer", sort=False, observed=True):
+        faint = to_rgba(colors["back"], 0.3)
+        axes.plot(layer["epoch"], layer["oscillation_frequency"], color=faint, linewidth=0.5, zorder=1.9)
+    middle = rows.groupby("epoch")[columns].median()
+    for name, (_, column, look) in _FLIPS.items():
+        (line,) = axes.plot(middle.index, middle[column], color=colors[name], label=part_label(name, label), **look)
+        if name == "back":
+            restyle(line, properties)
+    axes.set_ylim(bottom=0.0)
+    epochs(axes)
+    axes.set_ylabel("flips (per 1000 and update)")
+    axes.legend(title="median over layers" if len(data["layer"].unique()) > 1 else None, alignment="left")
     return axes
 
 

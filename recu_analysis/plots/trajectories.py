@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 _GROUPS: Final = {"tail": DEAD, "core": CORE}
 # The tail lies over the core.
 _ORDER: Final = {"tail": 2.1, "core": 2.0}
-# Where the state changes, in the unit of z; other states would have others.
-_THRESHOLDS: Final = (0.0,)
 
 
 def trajectories(
@@ -32,7 +30,7 @@ def trajectories(
     label: str | None = None,
     **properties: Any,
 ) -> Axes:
-    """The z of single weights of a layer over the updates; circles where the state changes, a line at the threshold.
+    """The z of single weights of a layer over the updates; circles where the state changes, a line at 0 for signs.
 
     Parameters
     ----------
@@ -62,8 +60,8 @@ def trajectories(
         raise InputError("the table to draw has several layers; choose one, such as table[table['layer'] == 'conv1']")
     axes = target(ax)
     colors = looks_of(_GROUPS, _GROUPS if palette is None else palette, "group")
-    for threshold in _THRESHOLDS:
-        axes.axhline(threshold, color="0.2", linewidth=0.5, zorder=1.5)
+    if "state" not in data or set(data["state"]) <= {-1, 1}:  # the thresholds of more levels move with each update
+        axes.axhline(0.0, color="0.2", linewidth=0.5, zorder=1.5)
     # Before the lines, so that legends of several panels have it first, and then tail and core.
     flips = data[data["flip"]]
     axes.plot(

@@ -154,6 +154,11 @@ class MergedRecord:
         part: Array | None = self._arrays[name]
         return part
 
+    @property
+    def spec(self) -> LayerSpec:
+        """The layer."""
+        return self._ends.spec
+
     def begin(self) -> None:
         """Read the weights at the start, and allocate the arrays that are accumulated."""
         first, record = self.windows[0], self._records[0]

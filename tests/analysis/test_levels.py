@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from torch import nn
 
@@ -15,7 +16,7 @@ from recu_analysis.theory.levels import Quantizer
 from tests.capture.level_layers import QUANTIZERS, Quantized, plain_levels, sgd, snapshot, tiny, update
 
 #: Public functions that hold for any levels.
-ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions"}
+ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions", "flip_table", "survival", "tails"}
 
 
 def recorded(path, name, windows=(6, 7)):
@@ -79,6 +80,75 @@ def test_dead_weights_are_far_from_a_threshold_and_keep_their_state(tmp_path, na
     assert row["dead_fraction"] == pytest.approx((silent & tail).mean())
     assert row["silent_fraction_tail"] == pytest.approx(silent[tail].mean())
     assert math.isnan(row["silent_fraction_tail_null"]), "the simulated flips are those of signs"
+
+
+@pytest.mark.parametrize("name", ["bitnet", "twn", "learned steps", "given zero point", "maxabs, 4 bits"])
+def test_flips_and_survival_agree_with_a_plain_loop(tmp_path, name):
+    run, layer, history = recorded(tmp_path / "run", name)
+    states = np.stack([layer.states(*each).numpy().reshape(-1) for each in history])
+    expected = plain_levels(layer, history[6:], before=history[:7])
+    row = ra.flip_table(run, windows=2).iloc[0]
+    assert row["flip_ratio"] == pytest.approx(expected["flips"].sum() / (96 * 7))
+    assert row["reversals"] == pytest.approx(expected["reversals"].mean())
+    assert row["c2i"] == pytest.approx((states[-1] == states[0]).mean())
+    assert math.isnan(row["c2i_original"])
+    assert ra.flip_table(run)["locked_fraction"].iloc[0] == pytest.approx((states[6:] == states[6]).all(axis=0).mean())
+    density = []
+    for weight, step, zero in (history[6], history[-1]):
+        rows, wide = weight.double().reshape(len(step), -1).numpy(), step.double().numpy()
+        deviation = rows.std(axis=1, ddof=1, keepdims=True)
+        far = layer.quantizer.distance(weight.numpy(), step.numpy(), zero.numpy()).reshape(rows.shape)
+        gap = wide * (2 if layer.quantizer.kind == "ternary" else 1) / deviation
+        half = np.minimum(0.2, gap / 2)
+        density.append(((far < half) / (2 * half)).mean())
+    assert row["density"] == pytest.approx(np.mean(density))
+    assert row["flip_ratio_predicted"] == pytest.approx(row["density"] * row["mobility"])
+    curve = ra.survival(run, windows="1:", spans=13)
+    assert curve["survival_fraction_null"].isna().all()
+    for _, part in curve.groupby("update"):
+        kept = (states[: part["update"].iloc[0] + 1] == states[0]).all(axis=0).mean()
+        assert np.average(part["survival_fraction"], weights=part["weights"]) == pytest.approx(kept)
+
+
+def test_the_density_at_the_thresholds_is_that_of_the_closed_form():
+    quantizer = Quantizer("uniform", -2, 1, step=0.6)
+    z = np.random.default_rng(0).normal(size=(1, 200_000))
+    half = 0.2
+    found = (quantizer.distance(z, 0.6) < half).mean() / (2 * half)
+    assert found == pytest.approx(sum(scipy.stats.norm.pdf(0.6 * at) for at in (-1.5, -0.5, 0.5)), rel=0.02)
+
+
+@pytest.mark.parametrize("name", ["twn", "learned steps", "given zero point"])
+def test_expected_changes_of_the_state_are_those_of_pure_distance(tmp_path, name):
+    run, layer, history = recorded(tmp_path / "run", name)
+    row = ra.tails(run, windows="1:").iloc[0]
+    first, last = (layer.states(*each).numpy().reshape(-1) for each in (history[0], history[-1]))
+    scores, deviations = [], None
+    for weight, step, _ in (history[0], history[-1]):
+        rows = weight.double().reshape(len(step), -1).numpy()
+        deviations = rows.std(axis=1, ddof=1, keepdims=True)
+        scores.append((rows / deviations).reshape(-1))
+    z, z_end = scores
+    slope = (z * z_end).sum() / (z * z).sum()
+    spread = np.sqrt(((z_end - slope * z) ** 2).mean())
+    # Simulated weights: the share that the layer's own formula puts into another state at the end.
+    rng, leaves = np.random.default_rng(1), np.zeros(96)
+    _, step, zero = history[-1]
+    for _ in range(4000):
+        moved = (slope * z + spread * rng.normal(size=96)).reshape(len(step), -1) * deviations
+        now = layer.states(torch.tensor(moved.reshape(history[0][0].shape)), step.double(), zero.double())
+        leaves += now.numpy().reshape(-1) != first
+    leaves /= 4000
+    far = layer.quantizer.distance(*(each.numpy() for each in history[0])).reshape(-1)
+    tail = np.zeros(96, bool)
+    tail[np.argsort(-far, kind="stable")[: round(0.3 * 96)]] = True
+    for group, members in (("tail", tail), ("core", ~tail)):
+        assert row[f"sign_changes_{group}"] == pytest.approx((first != last)[members].mean())
+        assert row[f"sign_changes_by_distance_{group}"] == pytest.approx(leaves[members].mean(), abs=0.01)
+    assert row["distance_ratio_core"] == pytest.approx(
+        row["sign_changes_core"] / row["sign_changes_by_distance_core"], rel=1e-9
+    )
+    assert row[[f"{column}_null" for column in ("distance_ratio_tail", "flip_risk_ratio")]].isna().all()
 
 
 def moved_by_noise(path, windows, noise, decay, drift=0.0):
@@ -178,6 +248,12 @@ def test_other_functions_refuse_them_too(ternary):
         ra.draw_figure("magnitude", ternary)
     with pytest.raises(SignsOnlyError):
         ra.plot_mobility(ternary)
+
+
+@pytest.mark.parametrize("groups", ["random", {"mine": {"1": np.zeros((8, 12), bool)}}])
+def test_interventions_refuse_them(ternary, groups):
+    with pytest.raises(SignsOnlyError, match="layer '1' have 3 levels"):
+        ra.intervene(tiny("bitnet"), ternary, lambda model: torch.zeros(2), layers="1", groups=groups)
 
 
 def test_traces_show_the_states(ternary):

@@ -257,6 +257,16 @@ def test_binarised_and_packed_weights_are_refused(tmp_path):
         import_checkpoints([tmp_path / "packed.pth"], tmp_path / "run")
 
 
+@pytest.mark.parametrize("adapter", ["bitnet-ternary", "bitnet-b158"])
+def test_more_than_two_levels_are_refused(tmp_path, adapter):
+    torch.save({"lin.weight": torch.randn(4, 6)}, tmp_path / "a.pt")
+    with pytest.raises(
+        InputError, match=r"layer 'lin' of .* cannot be imported: its weights have 3 levels.*record\(\)"
+    ):
+        import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", layers=["lin"], adapter=adapter)
+    assert not (tmp_path / "run").exists()
+
+
 def test_checkpoints_of_two_models_are_refused(tmp_path):
     save(tmp_path / "a1.pth", network())
     for name, other, text in (

@@ -25,6 +25,7 @@ from recu_analysis.integrations.callback_base import CallbackRecording
 from recu_analysis.store.shard_file import ShardPlace
 from recu_analysis.store.shard_writer import ShardWriter
 from recu_analysis.store.verify import DAMAGE, verify
+from tests.capture import level_layers
 from tests.capture.plain_loops import sgd, step, tiny
 from tests.messages import says
 
@@ -216,6 +217,15 @@ def alone(tmp_path_factory):
     distributed.init_process_group("gloo", rank=0, world_size=1, init_method=f"file://{store}")
     yield init_device_mesh("cpu", (1,))
     distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("name", ["bitnet", "twn", "learned steps"])
+def test_shards_of_more_than_two_levels_are_refused(alone, tmp_path, name):
+    model = nn.Sequential(level_layers.Quantized(12, 8, *level_layers.QUANTIZERS[name]), nn.Linear(8, 3))
+    fully_shard(model, mesh=alone)
+    with pytest.raises(RecorderError, match=r"layer '0' has more than two levels.*train with DistributedDataParallel"):
+        ra.record(model, sgd(model), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_process_records_what_it_shards(alone, tmp_path):

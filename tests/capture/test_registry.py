@@ -206,3 +206,22 @@ def test_layers_not_asked_for_say_so():
     table = find_binary_layers(nn.Sequential(BinaryLinear(6, 4), nn.Linear(4, 2)), layers=["1"])
     says(table["why"][0], "not selected by layers=")
     says(table["why"][1], "selected by layers=", "plain sign")
+
+
+def test_states_are_refused_without_their_thresholds():
+    class Ternary(nn.Linear):
+        pass
+
+    @ra.adapter("states", Ternary)
+    def states(module):
+        return (module.weight / module.weight.abs().mean()).round().clamp(-1, 1).to(torch.int8)
+
+    says(
+        find_binary_layers(nn.Sequential(Ternary(6, 4)))["why"][0], "states other than -1 and +1", "return a Quantizer"
+    )
+
+    @ra.adapter("states", Ternary)
+    def signs(module):
+        return torch.where(module.weight < 0, -1, 1)
+
+    assert find_binary_layers(nn.Sequential(Ternary(6, 4)))["binary"].all()

@@ -53,7 +53,29 @@ def test_dead_weights_speak_of_states_and_thresholds(ternary):
     says(run_cli("watch", "--once", ternary).stdout, "silent")
 
 
-@pytest.mark.parametrize("command", ["flips", "updates", "causes", "claims", "fit", "figures", "report"])
+@pytest.mark.parametrize("command", ["flips", "updates"])
+def test_tables_of_movement_speak_of_states(ternary, command):
+    done = run_cli(command, ternary)
+    assert done.exit_code == 0
+    told = " ".join(done.stdout.split())
+    says(told, "state", "for sign read state, and for zero the nearest threshold")
+    assert "of the signs" not in told
+
+
+def test_figures_of_states_are_drawn_by_default(ternary, tmp_path):
+    done = run_cli("figures", ternary, "-o", tmp_path / "out", "--format", "svg", "--layer", "0")
+    assert done.exit_code == 0
+    drawn = {path.stem for path in (tmp_path / "out").glob("*.svg")}
+    assert drawn == {"transitions", "occupancy", "oscillation", "fliplaw", "lockin", "survival"}
+    says(refusal("figures", ternary, "-o", tmp_path / "b", "--only", "magnitude"), "signs only", "'0' have 3 levels")
+
+
+@pytest.mark.parametrize("command", ["causes", "claims", "fit", "report"])
 def test_commands_about_signs_refuse_it_with_one_sentence(ternary, tmp_path, command):
-    more = ["--output", tmp_path / "out"] if command in {"figures", "report"} else []
+    more = ["--output", tmp_path / "out"] if command == "report" else []
     says(refusal(command, ternary, *more), "signs only", "layer '0' have 3 levels", "recu-analyze levels")
+
+
+@pytest.mark.parametrize("command", ["intervene", "evaluate"])
+def test_commands_that_need_a_saved_network_say_so(ternary, command):
+    says(refusal(command, ternary), "has no checkpoints/last.safetensors")

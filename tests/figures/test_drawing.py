@@ -13,6 +13,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.layer_choice import FIG2_LAYER
 from recu_analysis.figures.print.style import style
+from recu_analysis.figures.registry import OF_LEVELS
 from recu_analysis.figures.spec import OWN_CHOICE
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.messages import facts
@@ -30,7 +31,7 @@ def runs(tmp_path_factory):
 
 
 # They need runs of their own, and have tests of their own.
-OWN_RUNS = {"causes", "initscale", "mask", "trajectories"}
+OWN_RUNS = {"causes", "initscale", "mask", "trajectories", *OF_LEVELS}
 DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in OWN_RUNS]
 
 

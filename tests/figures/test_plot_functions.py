@@ -71,6 +71,7 @@ ELSEWHERE = {
     "plot_intervention",
     "plot_mask",
     "plot_occupancy",
+    "plot_oscillation",
     "plot_transitions",
 }
 #: Of several series, each with a name of its own.

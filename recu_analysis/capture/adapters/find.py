@@ -11,6 +11,7 @@ import torch
 
 from recu_analysis.capture.adapters.layer import BinaryLayer
 from recu_analysis.capture.adapters.modules import computed, latent_of, plain_modules, weight_of
+from recu_analysis.capture.adapters.placement import is_distributed
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, two_valued
 from recu_analysis.capture.steps import check_first
 from recu_analysis.errors import InputError, NoBinaryLayersError, kind_of_value, listed, near_names
@@ -262,6 +263,8 @@ class Candidate:
         layer = self._made(known.name, why, latent, shape, WeightTransform())
         requantize = partial(_quantizer, known, self.module) if quantizer.rule == "given" else None
         layer = replace(layer, quantizer=quantizer, requantize=requantize)
+        if is_distributed(latent):  # refused when a recording begins; its steps would need other processes
+            return layer
         step, zero = layer.steps()
         if not latent.is_meta:
             check_first(step, zero)

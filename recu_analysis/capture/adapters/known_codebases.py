@@ -10,7 +10,6 @@ from torch import nn
 from recu_analysis.capture.adapters.registry import adapter
 from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear
-from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
 #: Below this temperature BNext uses the plain sign.
@@ -175,13 +174,3 @@ def _bitnet_packed(module: Any) -> None:
     """Of BitNet b1.58 of transformers, packed."""
     if _has(module, "weight", "weight_scale") and not module.weight.is_floating_point():
         raise InputError("its weights are ternary and packed four per byte, so it has no latent weights")
-
-
-@adapter("bitnet-ternary", "AutoBitLinear")
-def _bitnet_ternary(module: Any) -> Quantizer:
-    """Of BitNet b1.58 of transformers: w / mean abs(w) of the layer, rounded to -1, 0 or +1."""
-    if not getattr(module, "online_quant", False):
-        raise InputError(
-            "its weights were quantized before (offline), so it has no latent weights; make it with online_quant=True"
-        )
-    return Quantizer.bitnet()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeGuard
 
 import torch
 
+from recu_analysis.capture.adapters.placement import held_values
 from recu_analysis.capture.adapters.registry import scored
 from recu_analysis.capture.steps import steps_of
 from recu_analysis.store.header import LayerSpec
@@ -79,7 +80,8 @@ class BinaryLayer:
     @property
     def weight(self) -> torch.Tensor:
         """The latent weight, shape (C_out, ...)."""
-        return self.parameter if tuple(self.parameter.shape) == self.shape else self.parameter.detach().view(self.shape)
+        values = held_values(self.parameter)
+        return values if tuple(values.shape) == self.shape else values.detach().view(self.shape)
 
     @property
     def sharded(self) -> bool:
@@ -93,7 +95,7 @@ class BinaryLayer:
 
     def part(self, tensor: torch.Tensor) -> torch.Tensor:
         """The part of a gradient, or of an entry of the optimizer's state, that this process holds: all of it."""
-        return tensor
+        return held_values(tensor)
 
     def parts_of_used(self, used: torch.Tensor) -> Iterator[torch.Tensor]:
         """Yield what of a product's operand may be the weight: all of it."""
@@ -106,12 +108,13 @@ class BinaryLayer:
     @contextlib.contextmanager
     def holding(self, latent: torch.Tensor) -> Iterator[None]:
         """Put other weights into the parameter during the context, without a trace for autograd."""
-        held = self.parameter.data
+        held = held_values(self.parameter)
+        kept = held.data
         try:
-            self.parameter.data = latent.reshape(held.shape).to(held)
+            held.data = latent.reshape(held.shape).to(held)
             yield
         finally:
-            self.parameter.data = held
+            held.data = kept
 
     @property
     def weights(self) -> int:

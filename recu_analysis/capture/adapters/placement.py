@@ -1,4 +1,4 @@
-"""Where the values of a parameter are: all in this process, or the rows of its shard (DTensor)."""
+"""Where the values of a parameter are: in it, in a tensor that it wraps, or in the rows of its shard (DTensor)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from typing import Any, NamedTuple
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
-from recu_analysis.errors import RecorderError
+from recu_analysis.errors import InputError, RecorderError
 
 
 class Placement(NamedTuple):
@@ -42,6 +43,26 @@ def local_part(tensor: torch.Tensor) -> torch.Tensor:
     with torch.no_grad():
         local: torch.Tensor = shard.to_local()
     return local.detach()
+
+
+def held_values(tensor: torch.Tensor) -> torch.Tensor:
+    """The values of a tensor, or those that a tensor subclass wraps, in the memory that the optimizer updates.
+
+    Raises
+    ------
+    InputError
+        If a tensor subclass holds its values in another form, such as packed.
+    """
+    if is_distributed(tensor) or not torch._C._dispatch_keys(tensor).has(torch._C.DispatchKey.Python):
+        return tensor
+    wrapper: Any = tensor
+    names = wrapper.__tensor_flatten__()[0] if is_traceable_wrapper_subclass(wrapper) else []
+    inside = [getattr(wrapper, name) for name in names]
+    found = [each for each in inside if each.shape == tensor.shape and each.is_floating_point()]
+    if len(found) != 1:
+        raise InputError(f"its weight is a {type(tensor).__name__}, whose values are not those of one plain tensor")
+    held: torch.Tensor = found[0]
+    return held_values(held.detach())
 
 
 def placement_of(parameter: Any, layer: str) -> Placement:

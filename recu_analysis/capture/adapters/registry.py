@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 
 from recu_analysis.capture.adapters.modules import undisturbed
-from recu_analysis.capture.adapters.placement import local_part
+from recu_analysis.capture.adapters.placement import held_values, local_part
 from recu_analysis.errors import InputError, unknown
 from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
@@ -71,8 +71,9 @@ class Adapter:
         return f"{kind} o{self.why[1:]}" if self.why.startswith("Of ") else f"{kind}: {self.why}"
 
     def fits(self, module: object) -> bool:
-        """Whether the module's class or a base class is one of the adapter's classes."""
-        kinds = type(module).__mro__
+        """Whether the class of the module or of its weight, or a base class, is one of the adapter's classes."""
+        latent = getattr(module, "_parameters", {}).get(self.weight)
+        kinds = (*type(module).__mro__, type(latent))
         return any(kind in kinds or kind in {each.__name__ for each in kinds} for kind in self.classes)
 
     def meaning(self, source: Any) -> Meaning:
@@ -94,6 +95,11 @@ class Adapter:
             raise InputError(f"adapter {self.name!r} fails with {type(error).__name__}: {error}") from error
         if isinstance(value, Quantizer) and value.binary:
             return WeightTransform()
+        if isinstance(value, torch.Tensor) and not value.is_floating_point() and (value.abs() != 1).any():
+            raise InputError(
+                f"adapter {self.name!r} returns states other than -1 and +1; of weights with more than two levels, let "
+                "it return a Quantizer, which tells their thresholds too"
+            )
         if value is None or isinstance(value, (WeightTransform, Quantizer, torch.Tensor)):
             return value
         raise InputError(
@@ -165,7 +171,8 @@ def adapter(
     name : str
         Name of the adapter in tables; an earlier adapter with the same name is replaced.
     *classes : type or str
-        Class of the layer, or its name if it cannot be imported. Derived classes are included.
+        Class of the layer, or its name if it cannot be imported. Derived classes are included. If the weight is a
+        tensor subclass in an ordinary layer, the class of the weight.
     weight : str
         Path of the latent parameter from the module.
     shape : str, optional
@@ -214,12 +221,13 @@ def adapter(
 
 
 def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
-    """Raise InputError if a tensor has no latent weights: packed, lazy, or already binarized."""
+    """Raise InputError if a tensor has no latent weights: packed, lazy, wrapped, or already binarized."""
     if not latent.is_floating_point():
         kind = str(latent.dtype).removeprefix("torch.")
         raise InputError(f"its weight is packed as {kind}, so it has no latent weights")
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
+    held_values(latent)
     if latent.layout == torch.strided and _is_two_valued(latent.detach(), shape):
         if isinstance(getattr(latent, "org", None), torch.Tensor):
             raise InputError(
@@ -234,7 +242,7 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
 def _is_two_valued(latent: torch.Tensor, shape: tuple[int, ...]) -> bool:
     """Whether a latent weight has only two values, as far as this process holds it."""
     held = local_part(latent)
-    return two_valued(held.reshape(shape[0], -1) if held is latent else held.flatten(1))
+    return two_valued(held_values(held).reshape(shape[0], -1) if held is latent else held.flatten(1))
 
 
 def scored(meaning: Meaning) -> str:
