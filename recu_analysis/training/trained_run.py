@@ -113,7 +113,7 @@ def load_trained_run(path: Path, device: torch.device, data_dir: str | None = No
     """
     run_dir, position = position_of(path)
     config = position.config
-    data = load_dataset(config.dataset, data_dir or config.data_dir, config.image_size)
+    data = load_dataset(config.dataset, data_dir or config.data_dir, config.image_size, config.data_file)
     if position.data not in ("", data.fingerprint):
         raise InputError(
             f"{run_dir} was trained with another data set: number, size or labels of the images differ; name the "

@@ -10,6 +10,7 @@ from torch import nn
 from recu_analysis.capture.adapters.registry import adapter
 from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryConv2d, BinaryLinear
+from recu_analysis.nn.quantized import QuantizedConv2d, TernaryLinear
 from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -43,6 +44,13 @@ def _own(module: Any) -> WeightTransform:
             )
     transform: WeightTransform = module.weight_transform
     return transform
+
+
+@adapter("recu-analysis-levels", QuantizedConv2d, TernaryLinear)
+def _own_levels(module: Any) -> Quantizer:
+    """Of recu-analysis, with more than two levels."""
+    quantizer: Quantizer = module.quantizer
+    return quantizer
 
 
 @adapter("recu", "BinarizeConv2d", fingerprint=True)
