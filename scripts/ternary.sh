@@ -5,8 +5,8 @@
 #   ternary-labels-0, bits2-labels-0, lm-labels-0     controls: labels drawn anew for every batch, so without a signal
 #   resnet-real-SEED                                  the real-valued twin of ResNet-20
 #
-#   scripts/ternary.sh TEXT    any file of text as bytes; the shipped runs have the New Testament, from Debian's package
-#                              bible-kjv-text:  bible -f Mt1:1-Re22:21 > nt.txt
+#   scripts/ternary.sh TEXT    any file of text as bytes; the shipped runs have the four Gospels, from Debian's package
+#                              bible-kjv-text:  bible -f Mt1:1-Joh21:25 > gospels.txt
 # One training at a time on one thread: about a minute each for the digits, 10 to 15 for the text.
 set -eu
 cd "$(dirname "$0")/.."
@@ -22,19 +22,19 @@ train() {
 }
 
 digits() {
-    train "$@" --epochs 12 --binary-weight-decay 0.04
+    train "$@" --epochs 12
 }
 
 language() {
-    train "$@" --dataset text --data-file "$text" --epochs 12 --epoch-updates 100 --batch-size 16
+    train "$@" --dataset text --data-file "$text" --epochs 8 --epoch-updates 75 --batch-size 16
 }
 
 for seed in 0 1; do
-    digits "ternary-$seed" --levels 3 --seed "$seed"
-    digits "bits2-$seed" --bits 2 --seed "$seed"
+    digits "ternary-$seed" --levels 3 --binary-weight-decay 0.04 --seed "$seed"
+    digits "bits2-$seed" --bits 2 --binary-weight-decay 0.1 --seed "$seed"
 done
-digits ternary-labels-0 --levels 3 --control labels
-digits bits2-labels-0 --bits 2 --control labels
+digits ternary-labels-0 --levels 3 --binary-weight-decay 0.04 --control labels
+digits bits2-labels-0 --bits 2 --binary-weight-decay 0.1 --control labels
 language lm-0 --network ternary-lm
 language lm-real-0 --network ternary-lm-real
 language lm-1 --network ternary-lm --seed 1

@@ -68,7 +68,7 @@ def command(
         raise click.UsageError("a .pth.tar file names no network and no data set; give --network and --dataset")
     else:
         loaded = load_authors(checkpoint, network, unsafe_load=unsafe_load)
-        data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size)
+        data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size, data_file)
     spoilt = not_finite(model)
     if spoilt:
         more = f" and {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
@@ -118,14 +118,19 @@ def _of_run(
 
 
 def _with_data(
-    path: Path, loaded: tuple[torch.nn.Module, int], dataset: str, data_dir: str | None, image_size: int | None
-) -> tuple[Dataset, torch.nn.Module]:
+    path: Path,
+    loaded: tuple[torch.nn.Module, int],
+    dataset: str,
+    data_dir: str | None,
+    image_size: int | None,
+    data_file: str | None,
+) -> tuple[Dataset | Text, torch.nn.Module]:
     """The data for the network of a .pth.tar file, and the network."""
     from recu_analysis.training.data import load_dataset
     from recu_analysis.training.evaluation import check_classes
 
     model, classes = loaded
-    data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE)
+    data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE, data_file)
     check_classes(path, classes, dataset, data.classes)
     return data, model
 

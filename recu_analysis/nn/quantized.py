@@ -217,11 +217,12 @@ class QuantizedConv2d(nn.Conv2d):
     def forward(self, input: torch.Tensor) -> torch.Tensor:  # noqa: A002
         """Output of shape (batch, C_out, H', W') for activations of shape (batch, C_in, H, W)."""
         signs = sign_scaled(input) if self.training else sign_polynomial(input)
-        return self._conv_forward(signs, self.quantized_weight(), self.bias)
+        output: torch.Tensor = self._conv_forward(signs, self.quantized_weight(), self.bias)
+        return output
 
     def extra_repr(self) -> str:
         """Torch's text of the layer, and the number of its levels."""
-        return f"{super().extra_repr()}, levels={self._rule.count}"
+        return f"{super().extra_repr()}, levels={self._rule.count}"  # type: ignore[no-untyped-call]
 
 
 class TernaryLinear(nn.Linear):

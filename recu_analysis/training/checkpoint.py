@@ -204,6 +204,6 @@ def check_same_data(before: TrainingPosition, fingerprint: str, run_dir: Path) -
     """Raise InputError unless a resumed training has the same data set; its folder may have moved."""
     if before.data not in ("", fingerprint):
         raise InputError(
-            f"{run_dir} was started with another data set: number, size or labels of the images differ, or the text; use "
-            "the same data set, or start again with --overwrite"
+            f"{run_dir} was started with another data set: number, size or labels of the images differ, or the text; "
+            "use the same data set, or start again with --overwrite"
         )

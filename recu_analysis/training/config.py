@@ -24,6 +24,8 @@ DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100"
 TEXT_NETWORK, REAL = "ternary-lm", "-real"
 #: The optimizers and their default learning rates, which were tested on the digits; that of adamw, on a text.
 LEARNING_RATES = {"sgd": 0.1, "adam": 0.01, "adamw": 0.003}
+#: The default learning rate where steps are learned, as published: at 0.1 the first updates make steps negative.
+LSQ_RATE = 0.01
 #: Default weight decays of the latent weights; adamw multiplies them by a learning rate that is smaller.
 DECAYS = {"with sgd or adam": 1e-2, "with adamw": 0.1}
 #: Smallest and largest image size in pixels; the networks were designed for 32 and 224.
@@ -159,7 +161,7 @@ class TrainingConfig:
         LEARNING_RATES["sgd"],
         "Learning rate after the warm-up.",
         above=0.0,
-        usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()),
+        usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()) + f"; {LSQ_RATE} with --bits",
     )
     momentum: float = option(0.9, "Momentum of SGD; Adam ignores it.", least=0.0, below=1.0)
     weight_decay: float = option(
@@ -328,12 +330,11 @@ class TrainingConfig:
             optimizer = "adamw" if network in (TEXT_NETWORK, TEXT_NETWORK + REAL) else "sgd"
         if binary_weight_decay is None:
             binary_weight_decay = DECAYS["with adamw" if optimizer == "adamw" else "with sgd or adam"]
-        config = cls(
-            **more, levels=levels, optimizer=optimizer, binary_weight_decay=binary_weight_decay, warm_up=0
-        )
+        config = cls(**more, levels=levels, optimizer=optimizer, binary_weight_decay=binary_weight_decay, warm_up=0)
+        usual_rate = LSQ_RATE if config.bits > 1 else LEARNING_RATES[config.optimizer]
         return replace(
             config,
-            lr=LEARNING_RATES[config.optimizer] if lr is None else lr,
+            lr=usual_rate if lr is None else lr,
             warm_up=min(WARM_UP, config.epochs - 1) if warm_up is None else warm_up,
         )
 

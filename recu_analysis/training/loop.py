@@ -206,9 +206,7 @@ def _check_images(config: TrainingConfig, data: Dataset | Text, model: torch.nn.
     evaluate(model, [_one_image(config, data, ours)])
 
 
-def _one_image(
-    config: TrainingConfig, data: Dataset | Text, ours: Processes
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _one_image(config: TrainingConfig, data: Dataset | Text, ours: Processes) -> tuple[torch.Tensor, torch.Tensor]:
     """A validation image or sequence as input of the network, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
@@ -367,8 +365,8 @@ class _Training:
         spoilt, negative = not_finite(self.model), bad_steps(self.model)
         if negative and not spoilt:
             raise SharedError(
-                f"{negative[0]}, a learned step, is not positive after epoch {epoch}, so its layer has no states; try a "
-                "lower learning rate"
+                f"{negative[0]}, a learned step, is not positive after epoch {epoch}, so its layer has no states; try "
+                "a lower learning rate"
             )
         if self.ours.any(bool(spoilt)):
             name = spoilt[0] if spoilt else "a tensor of another process"

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 def build(config: TrainingConfig, classes: int, device: torch.device) -> tuple[torch.nn.Module, torch.optim.Optimizer]:
     """The network in its initial state, which is the same on every device, and its optimizer.
 
-    The optimizer's first group has the latent weights, or their counterparts in a real-valued twin; its second group has
-    all other parameters.
+    The optimizer's first group has the latent weights, or their counterparts in a real-valued twin; its second group
+    has all other parameters.
 
     Raises
     ------

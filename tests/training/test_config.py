@@ -33,7 +33,7 @@ from recu_analysis.training.settings import settings_of
         ({"warm_up": -1}, "warm-up"),
         ({"seed": -1}, "seed"),
         ({"accumulate": 0}, r"update.*batch, not 0"),
-        ({"optimizer": "lion"}, r"optimizer.*sgd, adam, not 'lion'"),
+        ({"optimizer": "lion"}, r"optimizer.*sgd, adam, adamw, not 'lion'"),
         ({"schedule": "Cosine"}, r"schedule.*cosine, step, linear, constant"),
         ({"binarizer": "xnor-net"}, r"binarizer.*recu, bnn, xnor, bi-real, ir-net"),
         ({"binarizer": "bnn", "recu": False}, r"recu.*bnn"),

@@ -58,6 +58,11 @@ def load_dataset(
         if data_dir is not None:
             raise InputError("--data-dir does not apply to text, which is one file; name it with --data-file")
         return load_text(data_file)
+    return load_images(name, data_dir, image_size)
+
+
+def load_images(name: str, data_dir: str | None = None, image_size: int = IMAGE_SIZE) -> Dataset:
+    """Load a data set of images by name; see `load_dataset`."""
     if name == "digits":
         if data_dir is not None:
             raise InputError("--data-dir does not apply to digits, which come with scikit-learn; omit it")

@@ -69,8 +69,9 @@ class Text:
 
     def val_batches(self, batch_size: int = EVALUATION_BATCH) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Sequences and labels of the validation part, int64, in order."""
-        for some in zip(torch.split(self.val_images, batch_size), torch.split(self.val_labels, batch_size), strict=True):
-            yield some[0].long(), some[1].long()
+        parts = (torch.split(each, batch_size) for each in (self.val_images, self.val_labels))
+        for images, labels in zip(*parts, strict=True):
+            yield images.long(), labels.long()
 
     def normalized(self, images: torch.Tensor) -> torch.Tensor:
         """Input of the network: the bytes themselves."""
