@@ -31,10 +31,10 @@ language() {
 
 for seed in 0 1; do
     digits "ternary-$seed" --levels 3 --binary-weight-decay 0.04 --seed "$seed"
-    digits "bits2-$seed" --bits 2 --binary-weight-decay 0.1 --seed "$seed"
+    digits "bits2-$seed" --bits 2 --seed "$seed"
 done
 digits ternary-labels-0 --levels 3 --binary-weight-decay 0.04 --control labels
-digits bits2-labels-0 --bits 2 --binary-weight-decay 0.1 --control labels
+digits bits2-labels-0 --bits 2 --control labels
 language lm-0 --network ternary-lm
 language lm-real-0 --network ternary-lm-real
 language lm-1 --network ternary-lm --seed 1
