@@ -219,7 +219,8 @@ def _noise_alone(
         return None
     z, channel = start
     varying = _varying(growth)
-    used = np.flatnonzero(varying.reshape(-1, varying.shape[-1]).all(axis=0)[channel])
+    always: Mask = np.all(np.atleast_2d(varying), axis=0)
+    used = np.flatnonzero(always[channel])
     if not used.size or not any(each.updates for each in known):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
