@@ -220,16 +220,19 @@ def _noise_alone(
     z, channel = start
     varying = _varying(growth)
     always: Mask = np.all(np.atleast_2d(varying), axis=0)
-    used = np.flatnonzero(always[channel])
-    if not used.size or not any(each.updates for each in known):
+    used = None if always.all() else np.flatnonzero(always[channel])
+    if not (z if used is None else used).size or not any(each.updates for each in known):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
     # Signs are the same whatever z is rounded to.
     seed = zlib.crc32(np.packbits(z > 0.0).tobytes())
-    z, spread = z[used], np.where(varying, growth, 1.0)
+    if used is not None:
+        z, channel = z[used], channel[used]
+    spread = np.where(varying, growth, 1.0)
     bounds, momentum = _bounds(run, spec, windows, z), momentum_at_start(windows, spec.name)
-    found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
-    return found, used[found.chosen], tuple(each.updates for each in known)
+    found = simulate(z, spread, channel, known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
+    chosen = found.chosen if used is None else used[found.chosen]
+    return found, chosen, tuple(each.updates for each in known)
 
 
 def _bounds(run: Run, spec: LayerSpec, windows: Sequence[Window], z: Values) -> list[float]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 MOST_STEPS = 1 << 25
 #: Bounds of the number of simulated weights.
 FEWEST, MOST = 512, 16384
+#: Of layers with more weights than so many for each simulated one, ranks are those among as many drawn at random.
+DRAWN = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def simulate(
     from recu_analysis.theory.noise_kernel import advance  # numba takes long to import
 
     updates = sum(each.updates for each in rates)
-    chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))))
+    chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))), seed)
     ours = channel[chosen]
     widths = _widths(rates, growth)
     power, covariances = _noise(rates, growth, momentum) if growth.ndim == 1 else _noises(rates, widths, momentum)
@@ -138,12 +140,12 @@ def simulate(
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     factors = np.ones(chosen.size) if pace is None else generator.choice(pace, chosen.size)
     moved = w, pushes * factors, state, flips, first, last, path, reach
-    power, widths, distance = np.broadcast_to(power, widths[1:].shape), widths.take(ours, axis=1), np.abs(z)
+    power, widths = np.broadcast_to(power, widths[1:].shape), widths.take(ours, axis=1)
     done, paths = 0, [0.0]
     for at, (each, bound) in enumerate(zip(rates, bounds or [math.inf] * len(rates), strict=True)):
         if each.updates:
             # Fewer weights get the noise that widens their channel, so it is larger.
-            inside = max(int(np.count_nonzero(distance <= bound)), 1) / z.size
+            inside = max(int(np.count_nonzero(np.abs(z) <= bound)), 1) / z.size if bound < math.inf else 1.0
             size = np.sqrt(power[at, ours]) * factors / math.sqrt(inside)
             rule = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
             advance(*moved, *rule, size, widths[at : at + 2], bound, done, each.updates)
@@ -206,8 +208,12 @@ def arrived(rates: Sequence[Rates]) -> float:
     return (float(made[0, 0]) + flying) / counted if counted > 0.0 else math.nan
 
 
-def _evenly(z: Values, count: int) -> NDArray[np.int64]:
+def _evenly(z: Values, count: int, seed: int) -> NDArray[np.int64]:
     """Indices of some weights, evenly spaced by the rank of abs(z)."""
+    if z.size > DRAWN * count:
+        # Finding ranks among all weights of a large layer would take longer than the simulation.
+        drawn = np.random.default_rng([seed, 1]).integers(z.size, size=DRAWN * count)
+        return drawn[_evenly(z[drawn], count, seed)]
     ranks = np.arange(z.size) if z.size <= count else (np.arange(count) + 0.5) * (z.size / count)
     return places_of_ranks(np.abs(z), ranks.astype(np.int64))
 

@@ -119,6 +119,8 @@ def test_the_same_seed_gives_the_same_numbers_and_the_time_is_bounded():
     assert (first.z_end != simulate(z, np.ones(1), channel, rates, seed=8, most=1000).z_end).any()
     assert first.chosen.size == 1000
     assert np.sort(np.abs(first.z)) == pytest.approx(np.sort(np.abs(z))[10::20], rel=0.02)
+    large = simulate(np.tile(z, 10), np.ones(1), np.tile(channel, 10), rates, seed=7, most=1000)
+    assert np.sort(np.abs(large.z)) == pytest.approx(np.sort(np.abs(z))[10::20], abs=0.1, rel=0.1)
     many = [Rates(UpdateRule(0.9), 0.1, 1e-3, MOST_STEPS // 600)]
     assert FEWEST <= simulate(z, np.ones(1), channel, many).chosen.size <= 600
 
