@@ -221,13 +221,15 @@ def _noise_alone(
     varying = _varying(growth)
     always: Mask = np.all(np.atleast_2d(varying), axis=0)
     used = None if always.all() else np.flatnonzero(always[channel])
-    if not (z if used is None else used).size or not any(each.updates for each in known):
+    if not any(each.updates for each in known):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
     # Signs are the same whatever z is rounded to.
     seed = zlib.crc32(np.packbits(z > 0.0).tobytes())
     if used is not None:
         z, channel = z[used], channel[used]
+    if not z.size:
+        return None
     spread = np.where(varying, growth, 1.0)
     bounds, momentum = _bounds(run, spec, windows, z), momentum_at_start(windows, spec.name)
     found = simulate(z, spread, channel, known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
