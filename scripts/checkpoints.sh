@@ -48,7 +48,9 @@ for run in runs/ternary/*; do
     name=${run##*/}
     case $name in
         *real*) "$analyze" evaluate "$run" -o "checkpoints/ternary/real/$name.csv" ;;
+        *labels*) ;; # only the table
         lm-*) thin "$run" "checkpoints/ternary/$name" 0,4,8 attention.1.out attention.3.out ;;
+        bits2-*) thin "$run" "checkpoints/ternary/$name" 0,6,12 layer1.0.conv2 ;;
         *) thin "$run" "checkpoints/ternary/$name" 0,6,12 layer1.0.conv2 layer2.2.conv2 ;;
     esac
     case $name in *real*) ;; *) "$analyze" levels "$run" -o "checkpoints/ternary/levels/$name.csv" ;; esac
