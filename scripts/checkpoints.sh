@@ -1,7 +1,8 @@
 #!/bin/sh
 # Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/causes, runs/mask, runs/scale,
-# runs/tau and runs/fashion-tau (see scripts/fashion_mnist.sh, fashion_causes.sh, digits_mask.sh, digits_scale.sh, digits_tau.sh
-# and fashion_mnist_tau.sh): fewer layers, windows merged into fewer.
+# runs/tau, runs/fashion-tau and runs/ternary (see scripts/fashion_mnist.sh, fashion_causes.sh, digits_mask.sh, digits_scale.sh,
+# digits_tau.sh, fashion_mnist_tau.sh and ternary.sh): fewer layers, windows merged into fewer. Of the runs in runs/ternary it
+# also keeps the table of all layers and windows, and of the real-valued twins the last loss.
 set -eu
 cd "$(dirname "$0")/.."
 analyze=${ANALYZE:-.venv/bin/recu-analyze}
@@ -41,4 +42,16 @@ done
 # The windows but for 3 are single epochs, because rho has an interval only where windows are not merged.
 for run in runs/causes/*; do
     thin "$run" "checkpoints/causes/${run##*/}" 0,1,3,4,5,6 layer1.0.conv2 layer2.0.conv1
+done
+mkdir -p checkpoints/ternary/levels checkpoints/ternary/real
+for run in runs/ternary/*; do
+    name=${run##*/}
+    case $name in
+        *real*) "$analyze" evaluate "$run" -o "checkpoints/ternary/real/$name.csv" ;;
+        *labels*) ;; # only the table
+        lm-*) thin "$run" "checkpoints/ternary/$name" 0,4,8 attention.1.out attention.3.out ;;
+        bits2-*) thin "$run" "checkpoints/ternary/$name" 0,6,12 layer1.0.conv2 ;;
+        *) thin "$run" "checkpoints/ternary/$name" 0,6,12 layer1.0.conv2 layer2.2.conv2 ;;
+    esac
+    case $name in *real*) ;; *) "$analyze" levels "$run" -o "checkpoints/ternary/levels/$name.csv" ;; esac
 done

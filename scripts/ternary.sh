@@ -3,11 +3,11 @@
 #   lm-SEED        the ternary language model on a text; lm-real-SEED: its real-valued twin, which is not recorded
 #   ternary-SEED   ResNet-20 with ternary weights on the digits; bits2-SEED: with 2 bits and a learned step
 #   ternary-labels-0, bits2-labels-0, lm-labels-0     controls: labels drawn anew for every batch, so without a signal
-#   resnet-real-SEED                                  the real-valued twin of ResNet-20
+#   resnet-real-0                                     the real-valued twin of ResNet-20
 #
 #   scripts/ternary.sh TEXT    any file of text as bytes; the shipped runs have the four Gospels, from Debian's package
 #                              bible-kjv-text:  bible -f Mt1:1-Joh21:25 > gospels.txt
-# One training at a time on one thread: about a minute each for the digits, 10 to 15 for the text.
+# One training at a time on one thread: a minute each for the digits, some five for the text.
 set -eu
 cd "$(dirname "$0")/.."
 [ $# -eq 1 ] || { echo "usage: scripts/ternary.sh TEXT" >&2; exit 2; }
@@ -38,6 +38,6 @@ digits bits2-labels-0 --bits 2 --control labels
 language lm-0 --network ternary-lm
 language lm-real-0 --network ternary-lm-real
 language lm-1 --network ternary-lm --seed 1
+language lm-real-1 --network ternary-lm-real --seed 1
 digits resnet-real-0 --network resnet20-real
-digits resnet-real-1 --network resnet20-real --seed 1
 language lm-labels-0 --network ternary-lm --control labels

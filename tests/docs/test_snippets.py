@@ -33,6 +33,7 @@ READING = {
     "fit",
     "flips",
     "info",
+    "levels",
     "report",
     "tradeoff",
     "updates",

@@ -101,6 +101,7 @@ def test_a_language_model_is_recorded_resumed_and_measured_in_bits_per_byte(tmp_
     assert state(tmp_path / "parts") == state(tmp_path / "whole")
     run = ra.open_run(tmp_path / "whole")
     assert len(run.header.layers) == 16
+    assert [window.last_update for window in run.windows] == [0, 2, 4]
     assert all((spec.verified, spec.differs, spec.quantizer.count) == (True, 0.0, 3) for spec in run.header.layers)
     model, data = load_trained(tmp_path / "whole", 256).eval(), load_text(str(moved))
     with torch.no_grad():
