@@ -43,8 +43,9 @@ def _bitnet_b158(module: Any) -> Quantizer | None:
         used = quantize(torch.tensor(_PROBE))
     if not isinstance(used, torch.Tensor) or used.shape != (1, 4) or used.sign().tolist() != [[-1, 0, 0, 1]]:
         return None
-    if module.weight.element_size() == 2:
-        many = torch.linspace(-1.7, 2.3, 4096).to(module.weight.dtype).view(1, -1)
+    weight: torch.Tensor = module.weight
+    if weight.element_size() == 2:
+        many = torch.linspace(-1.7, 2.3, 4096).to(weight.dtype).view(1, -1)
         if not torch.equal(quantize(many).float().sign(), quantize(many.float()).sign()):
             raise InputError(_IN_16_BITS)
     return Quantizer.bitnet()
