@@ -43,7 +43,7 @@ def _bitnet_b158(module: Any) -> Quantizer | None:
         used = quantize(torch.tensor(_PROBE))
     if not isinstance(used, torch.Tensor) or used.shape != (1, 4) or used.sign().tolist() != [[-1, 0, 0, 1]]:
         return None
-    weight: torch.Tensor = module.weight
+    weight: Any = module.weight
     if weight.element_size() == 2:
         many = torch.linspace(-1.7, 2.3, 4096).to(weight.dtype).view(1, -1)
         if not torch.equal(quantize(many).float().sign(), quantize(many.float()).sign()):
