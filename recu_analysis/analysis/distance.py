@@ -105,7 +105,7 @@ def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
         moved.changed,
         moved.mobility,
         moved.magnitude,
-        *(_expected(moved.z, pull) if spec.quantizer.binary else _expected_of_states(moved, r, s)),
+        *(_expected(moved.z, pull) if spec.quantizer.binary else expected_of_states(moved, r, s)),
     )
     of_all = (moved.z * moved.z_end, moved.z**2, moved.z_end**2, np.full_like(moved.z, pull))
     parts = [np.bincount(group, each, 2 * channels).reshape(channels, 2) for each in of_groups]
@@ -120,8 +120,11 @@ def _expected(z: Values, pull: float) -> tuple[Values, Values, Values]:
     return ndtr(-pull * distance), -distance * density, pull * distance**3 * density
 
 
-def _expected_of_states(moved: Any, r: float, s: float) -> tuple[Values, Values, Values]:
-    """The probability that a state changes. Its derivatives are 0, so that resamples keep r and s of the layer."""
+def expected_of_states(moved: Any, r: float, s: float) -> tuple[Values, Values, Values]:
+    """The probability that the state of each weight of a `Movement` changes from start to end, from r and s of `drift`.
+
+    Its derivatives are given as 0, so that resamples keep r and s of the layer.
+    """
     record = moved.record
     quantizer, last = record.spec.quantizer, record.windows[-1][record.spec.name]
     step, zero = last.array("step"), last.array("zero_point")

@@ -9,11 +9,11 @@ import pandas as pd
 from scipy.special import ndtr
 
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
-from recu_analysis.analysis.distance import drift
+from recu_analysis.analysis.distance import drift, expected_of_states
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
-from recu_analysis.analysis.query import gather, per_layer
+from recu_analysis.analysis.query import gather, per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.errors import InputError
@@ -97,6 +97,9 @@ def by_magnitude(
         sign_changes also have what noise alone would give (_null), see `recu_analysis.analysis.null`; NaN if the rates
         of the updates are not known.
 
+        Of weights with more than two levels, abs_z is the distance from the nearest threshold, and sign changes are
+        changes of the state; noise alone is not known.
+
     Raises
     ------
     InputError
@@ -148,13 +151,14 @@ def _over_layers(parts: Sequence[Values]) -> pd.DataFrame:
     return table
 
 
+@takes_levels
 def _null_means(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Answer[Values]:
     """What noise alone would give for `NULLS` in every bin of a layer, shape (bins, nulls); NaN if unknown."""
     record = yield over(select_windows(run, window), MOVEMENT)
     found = null(run, spec, movement(spec, record))
     if found is None:
         return np.full((bins, len(NULLS)), np.nan)
-    columns = (found.mobility, ~found.silent, (found.z < 0) != (found.z_end < 0))
+    columns = (found.mobility, ~found.silent, found.changed)
     nearest_first = np.argsort(np.abs(found.z), kind="stable")
     parts = [np.array_split(column[nearest_first], bins) for column in columns]
     return np.array([[mean(part) for part in of_bins] for of_bins in parts]).T
@@ -179,16 +183,18 @@ def _ends(estimate: float, resampled: Values, channels: int) -> tuple[float, flo
     return bca(estimate, resampled, np.zeros(2), expanded(channels))
 
 
+@takes_levels
 def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Answer[Values]:
     """Counts of one layer's weights and sums of `MEANS` over them, shape (C_out, bins, 1 + means)."""
     record = yield over(select_windows(run, window), MOVEMENT | {"path", "flips", "grad"})
     moved = movement(spec, record)
-    distance = np.abs(moved.z)
+    distance = moved.distance
     if distance.size < bins:
         raise InputError(f"layer {spec.name!r} has {distance.size} weights, too few for {bins} bins; use fewer bins")
     r, s = drift(moved)
-    changed = (moved.z < 0) != (moved.z_end < 0)
-    by_distance = ndtr(-r * distance / s) if s > 0 else np.zeros_like(distance)
+    by_distance = np.zeros_like(distance)
+    if s > 0:
+        by_distance = ndtr(-r * distance / s) if spec.quantizer.binary else expected_of_states(moved, r, s)[0]
     columns = (
         np.ones_like(distance),
         distance,
@@ -196,7 +202,7 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> A
         moved.magnitude,
         ~moved.silent,
         moved.flips / moved.updates,
-        changed,
+        moved.changed,
         by_distance,
         _relative_gradient(record)[moved.valid],
     )

@@ -174,11 +174,11 @@ def _write_table(
 def _of_states(name: str, runs: Runs) -> str:
     """The sentence of a caption about the words of figures of flips for weights with more than two levels."""
     binary = all(spec.quantizer.binary for run in runs.values() for spec in run.header.layers)
-    if binary or name not in {"fliplaw", "lockin", "survival"}:
+    if binary or name not in {"fliplaw", "lockin", "magnitude", "survival"}:
         return ""
     return (
-        "In layers with more than two levels, a flip is a change of the state, $|z|$ stands for the distance from the "
-        "nearest threshold, the density is that at all thresholds, and noise alone is not known."
+        "In layers with more than two levels, flips and sign changes are changes of the state, $|z|$ stands for the "
+        "distance from the nearest threshold, the density is that at all thresholds, and noise alone is not known."
     )
 
 

@@ -16,7 +16,8 @@ from recu_analysis.theory.levels import Quantizer
 from tests.capture.level_layers import QUANTIZERS, Quantized, plain_levels, sgd, snapshot, tiny, update
 
 #: Public functions that hold for any levels.
-ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions", "flip_table", "survival", "tails"}
+ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions"}
+ANY_LEVELS |= {"by_magnitude", "flip_table", "survival", "tails"}
 
 
 def recorded(path, name, windows=(6, 7)):
@@ -148,6 +149,11 @@ def test_expected_changes_of_the_state_are_those_of_pure_distance(tmp_path, name
     assert row["distance_ratio_core"] == pytest.approx(
         row["sign_changes_core"] / row["sign_changes_by_distance_core"], rel=1e-9
     )
+    bins = ra.by_magnitude(run, windows="1:", bins=4)
+    order = np.array_split(np.argsort(far, kind="stable"), 4)
+    for name, values in (("abs_z", far), ("sign_changes", first != last)):
+        np.testing.assert_allclose(bins[name], [values[some].mean() for some in order])
+    assert np.average(bins["sign_changes_by_distance"]) == pytest.approx(leaves.mean(), abs=0.01)
     assert row[[f"{column}_null" for column in ("distance_ratio_tail", "flip_risk_ratio")]].isna().all()
 
 
@@ -245,7 +251,7 @@ def test_statistics_of_signs_are_refused(ternary, name):
 
 def test_other_functions_refuse_them_too(ternary):
     with pytest.raises(SignsOnlyError):
-        ra.draw_figure("magnitude", ternary)
+        ra.draw_figure("layermap", ternary)
     with pytest.raises(SignsOnlyError):
         ra.plot_mobility(ternary)
 

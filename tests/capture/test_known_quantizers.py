@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 import recu_analysis as ra
 from recu_analysis import find_binary_layers
+from recu_analysis.capture.adapters import registry
 from recu_analysis.errors import RecorderError
 from tests.capture import codebase_layers, codebase_quantizers
 from tests.capture.plain_loops import shake
@@ -115,9 +116,28 @@ def test_ties_are_those_of_the_layer(tmp_path, dtype):
     assert sorted(set(expected.ravel())) == [-1, 0, 1]
 
 
-def test_a_layer_that_computes_in_16_bits_is_refused(tmp_path):
+@pytest.mark.parametrize(
+    "make", [codebase_quantizers.bitnet_b158, codebase_quantizers.lsq, codebase_quantizers.lsq_alpha]
+)
+def test_layers_that_compute_in_16_bits_are_refused(make):
+    table = find_binary_layers(nn.Sequential(make(), make().to(torch.bfloat16)))
+    assert table["binary"].tolist()[0]
+    assert not table["binary"].tolist()[-1]
+    says(table["why"].iloc[-1], "computes its states in 16 bits", "weight.float()")
+
+
+def test_the_forward_pass_tells_layers_that_compute_in_16_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", list(registry._registered))
+
+    class Own(codebase_quantizers.BitLinear):
+        pass
+
+    @ra.adapter("own", Own)
+    def own(module):
+        return ra.Quantizer.bitnet()
+
     torch.manual_seed(0)
-    layer = codebase_quantizers.bitnet_b158(256, 64).to(torch.bfloat16)
+    layer = Own(256, 64).to(torch.bfloat16)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
     with pytest.raises(RecorderError, match=r"of them differ in the forward pass.*16 bits.*quantize weight\.float\(\)"):
         ra.record(layer, optimizer, tmp_path / "run", example=torch.randn(2, 256).to(torch.bfloat16))

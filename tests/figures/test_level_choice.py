@@ -11,7 +11,7 @@ import recu_analysis as ra
 from recu_analysis.errors import InputError, SignsOnlyError
 from recu_analysis.figures import FIGURES, draw_figure, figure_query
 from recu_analysis.figures.print.style import style
-from recu_analysis.figures.registry import OF_LEVELS, fitting
+from recu_analysis.figures.registry import OF_ANY, OF_LEVELS, fitting
 from recu_analysis.figures.spec import Asked
 from recu_analysis.testing import synthetic_run
 from tests.capture.level_layers import QUANTIZERS, Quantized, sgd
@@ -47,7 +47,7 @@ def test_they_are_drawn_where_a_layer_has_more_levels(runs, tmp_path):
     assert not OF_LEVELS & {*fitting(binary)}
     assert {*fitting(mixed)} == {*FIGURES}
     closed = {name for name, figure in FIGURES.items() if not figure.runs}
-    assert {*fitting(runs)} == OF_LEVELS | closed | {"fig5", "trajectories", "fliplaw", "lockin", "survival"}
+    assert {*fitting(runs)} == OF_LEVELS | OF_ANY | closed
     assert {*fitting({})} == closed
 
 

@@ -14,6 +14,10 @@ from recu_analysis.nn.quantized import QuantizedConv2d, TernaryLinear
 from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
+_IN_16_BITS = (
+    "it computes its states in 16 bits, and states are recorded as 32 bits give them; let it quantize weight.float(), "
+    "or keep its weights in 32 bits and train with autocast"
+)
 #: The published BitNet b1.58 makes 0 of the two small weights; BitNet makes no weight 0.
 _PROBE = ((-2.0, -0.1, 0.1, 2.2),)
 
@@ -45,8 +49,14 @@ def _bitnet_b158(module: Any) -> Quantizer | None:
     used = None
     with contextlib.suppress(Exception):  # a function of that name may have other parameters
         used = quantize(torch.tensor(_PROBE))
-    ternary = isinstance(used, torch.Tensor) and used.shape == (1, 4) and used.sign().tolist() == [[-1, 0, 0, 1]]
-    return Quantizer.bitnet() if ternary else None
+    if not isinstance(used, torch.Tensor) or used.shape != (1, 4) or used.sign().tolist() != [[-1, 0, 0, 1]]:
+        return None
+    weight: Any = module.weight
+    if weight.element_size() == 2:
+        many = torch.linspace(-1.7, 2.3, 4096).to(weight.dtype).view(1, -1)
+        if not torch.equal(quantize(many).float().sign(), quantize(many.float()).sign()):
+            raise InputError(_IN_16_BITS)
+    return Quantizer.bitnet()
 
 
 @adapter("torchao-bitnet", "BitNetTrainingLinearWeight")
@@ -76,6 +86,8 @@ def _torchao_qat(module: Any) -> Quantizer | None:
         fresh = type(quantizer)(config)
         fresh(module.weight)
         quantizer = fresh
+    if quantizer.scale.element_size() == module.weight.element_size() == 2:
+        raise InputError(_IN_16_BITS)
     name = getattr(config.dtype, "name", str(config.dtype)).lower()  # such as torch.int4 or torch.uint2
     known = Quantizer.of_bits(int(name.partition("int")[2]), signed="uint" not in name)
     group = getattr(config.granularity, "group_size", "channel")
@@ -137,7 +149,9 @@ def _brevitas(module: Any) -> Quantizer | WeightTransform | None:
 
 
 def _group(step: torch.Tensor, weight: torch.Tensor) -> str:
-    """Whether a step is of the whole layer or of an output channel; InputError if of neither."""
+    """Whether a step is of the layer or of an output channel; InputError if of neither, or if it has 16 bits."""
+    if step.element_size() == weight.element_size() == 2:
+        raise InputError(_IN_16_BITS)
     if step.numel() == 1:
         return "tensor"
     if step.numel() == len(weight) and (step.ndim == 1 or len(step) == len(weight)):
