@@ -149,7 +149,8 @@ def measured(path: Path) -> pd.DataFrame:
     rows = {"updates": (dead["updates"].iloc[0], math.nan)}
     for table, column, title in SHOWN:
         values = tables["half" if column == "locked_fraction" else table]
-        rows[title] = values[column].mean(), values[f"{column}_null"].mean()
+        # A mean over some layers could not stand beside that over all.
+        rows[title] = values[column].mean(), values[f"{column}_null"].mean(skipna=False)
     for column, title in (("equilibrium", "mobility / equilibrium"), ("between", "mobility / norms"), ("all", "rho")):
         rows[title] = final[column].mean(), 0.0 if column == "all" else 1.0
     return pd.DataFrame(rows, index=["measured", "null"]).T

@@ -88,7 +88,7 @@ class PlantedLayer:
     mobility_tail, mobility_core : float
         Mean abs(z_u - z_{u-1}): of tail weights over updates without a flip, and of all core weights.
     scale, shape : float
-        Scale and shape of the generalised normal distribution from which abs(w) / unit was drawn.
+        Scale and shape of the generalized normal distribution from which abs(w) / unit was drawn.
     """
 
     history: Array
@@ -127,7 +127,7 @@ def planted_layer(
     updates : int
         Number of updates.
     shape, scale : float
-        Generalised normal distribution: density proportional to exp(-(abs(w) / scale)^shape) in the channel's unit.
+        Generalized normal distribution: density proportional to exp(-(abs(w) / scale)^shape) in the channel's unit.
     revived : mapping of int to int, optional
         Update -> number of tail weights that flip there, an even number. None flips by default.
     slowed : float

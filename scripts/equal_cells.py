@@ -40,17 +40,37 @@ NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_
 
 def collected() -> Iterator[Table]:
     """All tables; those that need no run come first."""
-    runs = sorted(file.parent for file in Path("checkpoints").rglob("run.json"))
-    if not runs:
+    every = sorted(file.parent for file in Path("checkpoints").rglob("run.json"))
+    if not every:
         sys.exit("Error: checkpoints/ holds no run, so there is nothing to compare")
-    yield "runs", "checkpoints", ["name", "there"], [[str(run), "yes"] for run in runs]
+    yield "runs", "checkpoints", ["name", "there"], [[str(run), "yes"] for run in every]
     yield from of_no_run()
+    runs = [run for run in every if of_signs(run)]
+    for run in every:
+        if run not in runs:
+            yield from of_levels(run)
     for run in runs:
         yield of_files(run)
         for words in commands_of_run(run):
             yield from command(str(run), *words)
         yield from tables_of_run(run)
     yield from of_groups(runs)
+
+
+def of_signs(run: Path) -> bool:
+    """Whether the weights of a run are signs: only then are most tables defined."""
+    layers = json.loads((run / "run.json").read_bytes())["layers"]
+    return all(layer.get("quantizer", {}).get("kind", "sign") == "sign" for layer in layers)
+
+
+def of_levels(run: Path) -> Iterator[Table]:
+    """Tables of one run with more than two levels."""
+    yield of_files(run)
+    for name in ("info", "verify", "levels", "evaluate"):
+        yield from command(str(run), name, str(run))
+    for name in ("levels", "state_transitions"):
+        yield table(name, str(run), runs=run)
+    yield table("dead_weights", str(run), run=run)
 
 
 def of_groups(runs: Sequence[Path]) -> Iterator[Table]:

@@ -21,6 +21,7 @@ INCIDENTAL = frozenset(
         "seed",
         "device",
         "data_dir",
+        "data_file",
         "run_dir",
         "output_dir",
         "log_dir",

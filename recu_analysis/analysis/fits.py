@@ -48,7 +48,7 @@ _DISTANCES = ("ks_laplace", "ks_normal", "aic_normal", "aic_gennorm", "scale_rat
 def fit_table(
     runs: SeveralRuns, *, windows: Windows | None = None, layers: Sequence[str] | str | None = None, raw: bool = False
 ) -> pd.DataFrame:
-    """Fit Laplace, normal and generalised normal distributions to every layer's weights at the end of a window.
+    """Fit Laplace, normal and generalized normal distributions to every layer's weights at the end of a window.
 
     Distributions are fitted to z, the standard scores by output channel. b_hat, errors and entropies are of w~, the
     weights after the layer's standardization. Only channels that are finite and not constant are used, see
@@ -74,7 +74,7 @@ def fit_table(
         - layer, window, weights and channels (those measured), constant_channels (left out)
         - note: what was left out, or why a number is missing
         - tau (1 where the layer does not clamp), b_star
-        - b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*), shape (generalised normal: 1 Laplace, 2 normal): each with _low
+        - b_hat (Eq. 11 of ReCU), b_ratio (b_hat / b*), shape (generalized normal: 1 Laplace, 2 normal): each with _low
           and _high
         - scale_ratio: sqrt(2) E|z|, equal to b_ratio in a layer that standardizes
         - ks_laplace, ks_normal
@@ -180,7 +180,7 @@ def _distribution(scores: Array) -> Row:
 
 
 def no_shape(flat: bool) -> str:
-    """Why no generalised normal fits the weights."""
+    """Why no generalized normal fits the weights."""
     of = (
         "large shapes, which tend to the uniform distribution" if flat else "the smallest shapes, as where many z are 0"
     )

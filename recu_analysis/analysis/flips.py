@@ -10,8 +10,8 @@ import numpy as np
 from recu_analysis.analysis.deadness import MOVEMENT, mean, movement
 from recu_analysis.analysis.layer_pass import ahead, over
 from recu_analysis.analysis.layers import by_window, initial_states, states_at_end
-from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_silence, null_sums
-from recu_analysis.analysis.query import gather, per_layer, takes_levels
+from recu_analysis.analysis.null import MOST_BY_WINDOW, null, null_locking, null_silence, null_sums
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.store.layer_selection import select_layers
@@ -73,9 +73,10 @@ def flip_table(
         - locked_fraction: weights that do not flip again between the window and the end of the run
         - autocorrelation_to_end: cosine of z at the window's end and at the run's end
         - flip_ratio, silent_fraction, reversals and autocorrelation_to_end with _null: what noise alone would give in
-          the window, from its z; locked_fraction_null: from z at the start of the first window; NaN if the rates of the
-          updates are not known, and all but autocorrelation_to_end_null with more than two levels. See
-          `recu_analysis.analysis.null`
+          the window, from its z; locked_fraction_null: from z at the start of the first window, see
+          `recu_analysis.analysis.null.null_locking`; NaN if the rates of the updates are not known, where the simulated
+          noise moves weights otherwise than the training did, and all but autocorrelation_to_end_null with more than
+          two levels
 
     Raises
     ------
@@ -92,8 +93,7 @@ def flip_table(
 def flip_table_query(run: Run, layers: Sequence[str] | str | None = None) -> Query[pd.DataFrame]:
     """The query of `flip_table`."""
     specs = select_layers(run, layers)
-    found = gather(per_layer(run, specs, _rows), per_layer(run, specs, _null_locking))
-    return found.then(lambda parts: by_window(run, map(_with_null_locking, *parts), at=2))
+    return per_layer(run, specs, _rows).then(lambda parts: by_window(run, parts, at=2))
 
 
 @takes_levels
@@ -104,45 +104,35 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
     z_last, end = last.z_end, last.deviations_end
     locking = _Locking(spec.weights)
     rows: list[Row] = []
+    deviations: list[tuple[Values, Values]] = []
     for at, window in enumerate(windows):
         record = yield over([window], MOVEMENT | {"flips", "reversals"})
         moved = movement(spec, record)
         locking.add(moved)
+        deviations.append((record.deviations_start, record.deviations_end))
+        if at == 0:
+            start = moved.z, moved.channel
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": window.updates}
         changed = None if initial is None else (states_at_end(spec, record) != initial).reshape(-1)[moved.valid]
         to_end = {"autocorrelation_to_end": autocorrelation(moved.over_layer(moved.z_end), z_last)}
         left = null_sums(run, spec, windows[at + 1 :], record.deviations_end, end)
         to_end["autocorrelation_to_end_null"] = cosine(left)
         rows.append(known | {"exact": window.exact} | _flips(moved, changed) | to_end | _null(run, spec, moved))
-    for row, locked in zip(rows, locking.fractions(), strict=True):
-        row["locked_fraction"] = locked
+    paths = np.array([row["mobility"] * row["updates"] for row in rows])
+    nulls = null_locking(run, spec, windows, np.array(deviations), start, paths)
+    for row, locked, by_noise in zip(rows, locking.fractions(), nulls, strict=True):
+        row.update(locked_fraction=locked, locked_fraction_null=by_noise)
     return rows
-
-
-@takes_levels
-def _null_locking(run: Run, spec: LayerSpec) -> Answer[list[float]]:
-    """The share that noise alone would leave without another flip after each window; NaN if that is unknown."""
-    windows = known_windows(run)
-    record = yield over(windows, MOVEMENT)
-    found = null(run, spec, movement(spec, record), MOST_BY_WINDOW)
-    if found is None:
-        return [math.nan] * len(windows)
-    return [mean(found.last_flip <= done) for done in np.cumsum(found.updates)]
 
 
 def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     """What noise alone would give in one window."""
     found = null(run, spec, moved, MOST_BY_WINDOW)
     ratio = again = math.nan
-    if found is not None:
+    if found is not None and found.stands:
         ratio, again = mean(found.flips) / moved.updates, mean(np.maximum(found.flips - 1, 0))
     silent = null_silence(run, spec, moved, MOST_BY_WINDOW)["silent_fraction_null"]
     return {"flip_ratio_null": ratio, "silent_fraction_null": silent, "reversals_null": again}
-
-
-def _with_null_locking(rows: list[Row], locked: list[float]) -> list[Row]:
-    """The rows of a layer with the share that noise alone would leave without another flip."""
-    return [row | {"locked_fraction_null": share} for row, share in zip(rows, locked, strict=True)]
 
 
 def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
@@ -163,6 +153,7 @@ def _flips(moved: Movement, changed: NDArray[np.bool_] | None) -> Row:
         "mobility": mobility,
         "flip_ratio_predicted": density * mobility,
         "locked_fraction": math.nan,
+        "locked_fraction_null": math.nan,
     }
 
 

@@ -195,31 +195,49 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
 
 def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int, pace: Values | None = None) -> Null | None:
     record = moved.record
+    growth = _growth(record.deviations_start, record.deviations_end)
+    found = _noise_alone(run, spec, record.windows, growth, (moved.z, moved.channel), most, pace)
+    return None if found is None else Null.of(found[0], moved, *found[1:])
+
+
+def _noise_alone(
+    run: Run,
+    spec: LayerSpec,
+    windows: Sequence[Window],
+    growth: Values,
+    start: tuple[Values, NDArray[np.int64]],
+    most: int,
+    pace: Values | None = None,
+) -> tuple[Simulated, NDArray[np.int64], tuple[int, ...]] | None:
+    """Noise alone over some windows, from the z and the channel of each weight at the start; None if unknown.
+
+    With the index in `start` of each simulated weight, and the updates with a gradient of each window.
+    """
     try:
-        known = rates(run, record.windows, spec.name)
+        known = rates(run, windows, spec.name)
     except InputError:
         return None
-    growth, channel = _growth(record.deviations_start, record.deviations_end), moved.channel
+    z, channel = start
     varying = _varying(growth)
-    used = np.flatnonzero(varying[channel])
-    updates = tuple(each.updates for each in known)
-    if not used.size or not any(updates):
+    always: Mask = np.all(np.atleast_2d(varying), axis=0)
+    used = np.flatnonzero(always[channel])
+    if not used.size or not any(each.updates for each in known):
         return None
     # Other weights get other noise. So the error of the simulation differs between seeds, and their interval holds it.
     # Signs are the same whatever z is rounded to.
-    seed = zlib.crc32(np.packbits(moved.z > 0.0).tobytes())
-    z, spread = moved.z[used], np.where(varying, growth, 1.0)
-    bounds, momentum = _bounds(run, spec, record, z), momentum_at_start(record.windows, spec.name)
+    seed = zlib.crc32(np.packbits(z > 0.0).tobytes())
+    z, spread = z[used], np.where(varying, growth, 1.0)
+    bounds, momentum = _bounds(run, spec, windows, z), momentum_at_start(windows, spec.name)
     found = simulate(z, spread, channel[used], known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
-    return Null.of(found, moved, used[found.chosen], updates)
+    return found, used[found.chosen], tuple(each.updates for each in known)
 
 
-def _bounds(run: Run, spec: LayerSpec, record: MergedRecord, z: Values) -> list[float]:
+def _bounds(run: Run, spec: LayerSpec, windows: Sequence[Window], z: Values) -> list[float]:
     """For each window, the bound beyond which a clamp stops the gradients of weights with these z; none without one."""
     transform = spec.transform
     if transform is None or not transform.clamp:
         return []
-    taus = [mean_tau(run, window, spec.name) for window in record.windows]
+    taus = [mean_tau(run, window, spec.name) for window in windows]
     known = {tau: math.inf if tau is None else transform.bound(z, tau) for tau in set(taus)}
     return [known[tau] for tau in taus]
 
@@ -259,6 +277,49 @@ def most_silence(run: Run, spec: LayerSpec, moved: Movement) -> dict[str, float]
         return shares
     other = _silence(_simulated(run, spec, moved, MOST, found.paces))
     return {name: max(share, other[name]) for name, share in shares.items()}
+
+
+def null_locking(
+    run: Run,
+    spec: LayerSpec,
+    windows: Sequence[Window],
+    deviations: Values,
+    start: tuple[Values, NDArray[np.int64]],
+    paths: Values,
+) -> list[float]:
+    """The share of weights that noise alone would leave without another flip after each window.
+
+    The noise of each window has the size that widens or narrows the channels in it as was recorded. One size for all
+    windows would be wrong: the first updates of a training move weights far more than later ones.
+
+    Parameters
+    ----------
+    run : Run
+    spec : LayerSpec
+    windows : sequence of Window
+        In order.
+    deviations : ndarray of float64, shape (windows, 2, C_out)
+        Standard deviation of each channel at the start and the end of a window.
+    start : pair of ndarray
+        z and output channel of each weight at the start of the first window.
+    paths : ndarray of float64, shape (windows,)
+        Mean over the weights of the sum of abs(z_u - z_{u-1}) in each window.
+
+    Returns
+    -------
+    list of float
+        NaN if unknown, and where the simulated weights of the windows that follow move otherwise than was measured, by
+        `LIKE_NOISE`.
+    """
+    growth = _growth(deviations[:, 0], deviations[:, 1])
+    found = _noise_alone(run, spec, windows, growth, start, MOST_BY_WINDOW) if spec.quantizer.binary else None
+    if found is None:
+        return [math.nan] * len(windows)
+    noise, _, updates = found
+    shares = [float(np.mean(noise.last_flip <= done)) for done in np.cumsum(updates)]
+    after = [(float(paths[at:].sum()), float(noise.paths[at:].sum())) for at in range(1, len(windows))]
+    stands = [LIKE_NOISE[0] * by_noise <= path <= LIKE_NOISE[1] * by_noise for path, by_noise in after]
+    return [share if known else math.nan for share, known in zip(shares, [*stands, True], strict=True)]
 
 
 def bounded_layers(table: pd.DataFrame) -> int:

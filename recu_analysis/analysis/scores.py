@@ -57,7 +57,7 @@ def score_histogram(run: OneRun, *, layer: str, windows: Windows | None = None, 
         - left, right: edges, in standard deviations of the channel
         - density: per standard deviation
         - laplace, normal, gennorm: densities of maximum likelihood with location 0, at the center of the bin
-        - shape: of the generalised normal (1 Laplace, 2 normal); NaN, like gennorm, where none fits
+        - shape: of the generalized normal (1 Laplace, 2 normal); NaN, like gennorm, where none fits
 
     Raises
     ------

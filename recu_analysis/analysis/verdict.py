@@ -191,7 +191,7 @@ def of_fit(shapes: Sequence[Interval], weights_per_channel: Sequence[float], gro
     Parameters
     ----------
     shapes : sequence of Interval
-        Shape of the generalised normal distribution that fits each layer.
+        Shape of the generalized normal distribution that fits each layer.
     weights_per_channel : sequence of float
         Of each layer. Where they are few, z has light tails by construction, and a large shape shows nothing.
     ground : Ground

@@ -15,7 +15,7 @@ from recu_analysis.analysis.rendering import Column
 from recu_analysis.cli import options, output
 from recu_analysis.cli.output import as_text, table_lines, wrapped
 from recu_analysis.cli.settings import setting
-from recu_analysis.errors import InputError, NotRecordedError, printable
+from recu_analysis.errors import InputError, NotRecordedError, WindowNotFoundError, printable
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,7 +98,7 @@ def _report(directory: Path, figures: Path) -> None:
 
 
 def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:
-    """Draw every figure of two such runs for which they hold the quantities; return the names."""
+    """Draw every figure for which two such runs hold the quantities and enough windows; return the names."""
     from recu_analysis.figures import draw_figure
     from recu_analysis.figures.registry import fitting
 
@@ -106,7 +106,7 @@ def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:
     for name in fitting(runs):
         if name == "initscale" or name.startswith("table"):
             continue  # of other experiments and data sets
-        with contextlib.suppress(NotRecordedError):
+        with contextlib.suppress(NotRecordedError, WindowNotFoundError):
             draw_figure(name, runs, directory=folder)
             drawn.append(name)
     return drawn

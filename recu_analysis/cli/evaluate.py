@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import torch
 
     from recu_analysis.cli.target import Target
-    from recu_analysis.training.data import Dataset
+    from recu_analysis.training.data import Dataset, Text
 
 
 @click.command("evaluate", epilog="Example: recu-analyze evaluate runs/demo/recu")
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     metavar="PIXELS",
     help="Size of images of image-folder; by default that of the run directory.",
 )
+@click.option("--data-file", metavar="FILE", help="The text of a run of ternary-lm, if it has moved.")
 @options.unsafe_load
 @table_target
 @options.common
@@ -44,6 +46,7 @@ def command(
     dataset: str | None,
     data_dir: str | None,
     image_size: int | None,
+    data_file: str | None,
     unsafe_load: bool,
     target: Target,
 ) -> None:
@@ -58,14 +61,14 @@ def command(
 
     run_dir = run_of(checkpoint)
     if run_dir is not None:
-        network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir, image_size)
+        network, dataset, data, model = _of_run(run_dir, network, dataset, data_dir, image_size, data_file)
     elif not checkpoint.exists():
         raise CheckpointError(f"{checkpoint} does not exist; give a run directory or a .pth.tar file")
     elif network is None or dataset is None:
         raise click.UsageError("a .pth.tar file names no network and no data set; give --network and --dataset")
     else:
         loaded = load_authors(checkpoint, network, unsafe_load=unsafe_load)
-        data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size)
+        data, model = _with_data(checkpoint, loaded, dataset, data_dir, image_size, data_file)
     spoilt = not_finite(model)
     if spoilt:
         more = f" and {len(spoilt) - 1} more tensors" if len(spoilt) > 1 else ""
@@ -75,6 +78,8 @@ def command(
         options.warn(f"outputs of {checkpoint} are NaN or infinite; loss and accuracies have no meaning")
     facts = {"checkpoint": str(checkpoint), "network": network, "dataset": dataset, "images": scores.images}
     measured = {"loss": scores.loss, "top1": scores.top1, "top5": scores.top5}
+    if dataset == "text":
+        measured["bits_per_byte"] = scores.loss / math.log(2)
     caption = f"Loss and accuracies of {checkpoint.name}."
     told = _told(facts | measured)
     write_table(
@@ -84,8 +89,13 @@ def command(
 
 
 def _of_run(
-    run_dir: Path, network: str | None, dataset: str | None, data_dir: str | None, image_size: int | None
-) -> tuple[str, str, Dataset, torch.nn.Module]:
+    run_dir: Path,
+    network: str | None,
+    dataset: str | None,
+    data_dir: str | None,
+    image_size: int | None,
+    data_file: str | None,
+) -> tuple[str, str, Dataset | Text, torch.nn.Module]:
     """Names, data and network of a run; by default the data of its training."""
     from recu_analysis.errors import InputError
     from recu_analysis.training.checkpoint import load_position
@@ -97,26 +107,35 @@ def _of_run(
         raise InputError(f"{run_dir} is a run of {config.network}, not of {network}; remove --network")
     name = dataset or config.dataset
     own = name == config.dataset
+    replace(config, dataset=name)  # refuses images for a network for text, and the reverse
     data = load_dataset(
-        name, data_dir or (config.data_dir if own else None), image_size or (config.image_size if own else IMAGE_SIZE)
+        name,
+        data_dir or (config.data_dir if own else None),
+        image_size or (config.image_size if own else IMAGE_SIZE),
+        data_file or (config.data_file if own else None),
     )
     return config.network, name, data, load_trained(run_dir, data.classes)
 
 
 def _with_data(
-    path: Path, loaded: tuple[torch.nn.Module, int], dataset: str, data_dir: str | None, image_size: int | None
-) -> tuple[Dataset, torch.nn.Module]:
+    path: Path,
+    loaded: tuple[torch.nn.Module, int],
+    dataset: str,
+    data_dir: str | None,
+    image_size: int | None,
+    data_file: str | None,
+) -> tuple[Dataset | Text, torch.nn.Module]:
     """The data for the network of a .pth.tar file, and the network."""
     from recu_analysis.training.data import load_dataset
     from recu_analysis.training.evaluation import check_classes
 
     model, classes = loaded
-    data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE)
+    data = load_dataset(dataset, data_dir, image_size or IMAGE_SIZE, data_file)
     check_classes(path, classes, dataset, data.classes)
     return data, model
 
 
-def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+def _shown(data: Dataset | Text) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """The batches of the validation part, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
@@ -130,5 +149,7 @@ def _shown(data: Dataset) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 def _told(row: dict[str, Any]) -> Callable[[int | None], list[str]]:
     """The results in two lines."""
     top1, top5, loss = (number(row[name], form) for name, form in (("top1", ".2f"), ("top5", ".2f"), ("loss", ".4f")))
-    where = f"{row['network']} on {row['images']} images of {row['dataset']}"
-    return lambda _: [where, f"top-1 {top1} %, top-5 {top5} %, loss {loss}"]
+    what = "bytes" if "bits_per_byte" in row else "images"
+    bits = f", {number(row['bits_per_byte'], '.4f')} bits per byte" if "bits_per_byte" in row else ""
+    where = f"{row['network']} on {row['images']} {what} of {row['dataset']}"
+    return lambda _: [where, f"top-1 {top1} %, top-5 {top5} %, loss {loss}{bits}"]

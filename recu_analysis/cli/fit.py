@@ -48,7 +48,7 @@ _DISTANCES = (
         "gen.",
         6,
         group="AIC",
-        meaning="AIC of the generalised normal minus AIC of the Laplace, per weight.",
+        meaning="AIC of the generalized normal minus AIC of the Laplace, per weight.",
     ),
     Column("clamped_fraction", width=5),
     Column("clamped_laplace", width=5),
@@ -83,7 +83,7 @@ _PRINTED = (*_SCALE, _DISTANCES[4], _DISTANCES[5], *_ERRORS[4:7])
 @options.common
 @options.jobs
 def command(runs: tuple[Path, ...], windows: slice | None, layers: tuple[str, ...], raw: bool, target: Target) -> None:
-    """Fit Laplace, normal and generalised normal distributions to the latent weights of each RUN.
+    """Fit Laplace, normal and generalized normal distributions to the latent weights of each RUN.
 
     The fits are of z, the standard scores within each output channel. Errors and entropies are of the standardized
     weights. Intervals are 95 % intervals from resampling output channels. Several RUNs are shown below

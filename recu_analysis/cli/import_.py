@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     "layers",
     multiple=True,
     metavar="GLOB",
-    help="Import the layers whose names match GLOB; layers that are not recognised use the sign of their weight. "
+    help="Import the layers whose names match GLOB; layers that are not recognized use the sign of their weight. "
     "Repeatable.",
 )
 @click.option("--adapter", metavar="NAME", help="Kind of the layers of --layer, such as ir-net.")

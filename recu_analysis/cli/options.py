@@ -69,7 +69,7 @@ def quiet() -> bool:
 
 
 def color() -> bool | None:
-    """Whether to colour, by --color or by NO_COLOR (no-color.org); None: only on a terminal."""
+    """Whether to color, by --color or by NO_COLOR (no-color.org); None: only on a terminal."""
     asked = {"always": True, "never": False}.get(_meta().get("recu.color") or "auto")
     return False if asked is None and os.environ.get("NO_COLOR") else asked
 
@@ -279,7 +279,7 @@ def common(function: Function) -> Function:
             default="auto",
             expose_value=False,
             callback=_remember,
-            help="Colour the output; auto: on a terminal, unless NO_COLOR is set.",
+            help="Color the output; auto: on a terminal, unless NO_COLOR is set.",
         ),
         click.option(
             "--quiet",

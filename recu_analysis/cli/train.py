@@ -1,4 +1,4 @@
-"""recu-analyze train: train a binary network on real data and record it."""
+"""recu-analyze train: train a binary, ternary or k-bit network on real data and record it."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 @click.option("--overwrite", is_flag=True, help="Delete the run in --run-dir first.")
 @options.common
 def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> None:
-    """Train a binary network and record every update of its latent weights.
+    """Train a binary, ternary or k-bit network and record every update of its latent weights.
+
+    With the ending -real, the real-valued twin of a network is trained, and not recorded.
 
     Ctrl-C stops after the current batch. --resume then continues after the last finished epoch, with weights that are
     bit-identical to those of a training without a stop.
@@ -48,21 +50,24 @@ def command(run_dir: Path, resume: bool, overwrite: bool, **settings: Any) -> No
             options.fail(f"stopped by Ctrl-C after {result.epochs} of {config.epochs} epochs; continue with --resume")
         sys.exit(options.INTERRUPTED)
     if result.first:
-        options.note(_ending(run_dir, result.epochs))
-        options.note(f"next: recu-analyze dead-weights {run_dir}")
+        options.note(_ending(config, run_dir, result.epochs))
+        following = "evaluate" if config.real else "dead-weights" if config.signs else "levels"
+        options.note(f"next: recu-analyze {following} {run_dir}")
 
 
-def _ending(run_dir: Path, epochs: int) -> str:
+def _ending(config: TrainingConfig, run_dir: Path, epochs: int) -> str:
     """The sentence at the end of a training: the run directory and the last accuracies."""
+    if config.real:
+        return f"{epochs} epochs are done, and the network is in {run_dir}; real weights are not recorded"
     from recu_analysis.analysis.logged import last_logged
     from recu_analysis.store.run import open_run
 
     run = open_run(run_dir)
     training, validation = (last_logged(run, name) for name in ("train_top1", "val_top1"))
-    return (
-        f"{epochs} epochs are recorded in {run_dir}; accuracy in the last one: training {training:.2f} %, "
-        f"validation {validation:.2f} %"
-    )
+    measured = f"accuracy in the last one: training {training:.2f} %, validation {validation:.2f} %"
+    if config.dataset == "text":
+        measured = f"validation in the last one: {last_logged(run, 'val_bits_per_byte'):.4f} bits per byte"
+    return f"{epochs} epochs are recorded in {run_dir}; {measured}"
 
 
 def _check_clamp(settings: dict[str, Any]) -> None:
@@ -82,6 +87,8 @@ def run_training(
     from recu_analysis.training.loop import train
 
     def announce(estimate: int) -> None:
+        if config.real:
+            return
         options.note(f"recording into {run_dir}: about {size(estimate)} in total")
 
     with interruptible() as stopped, progress_bar(title, config.epochs) as show:
@@ -106,10 +113,15 @@ def _tell_epoch(epochs: int) -> Callable[[Mapping[str, Any]], None]:
             options.note(
                 f"epoch {logged['epoch']}, {logged['epoch'] + 1} of {epochs} done: loss {logged['train_loss']:.3f}, "
                 f"accuracy: training {logged['train_top1']:.2f} %, "
-                f"validation {logged['val_top1']:.2f} %{tau}, {logged['seconds']:.1f} s"
+                f"validation {logged['val_top1']:.2f} %{_bits(logged)}{tau}, {logged['seconds']:.1f} s"
             )
 
     return tell
+
+
+def _bits(logged: Mapping[str, Any]) -> str:
+    """The bits per byte of an epoch, for a text."""
+    return f", {logged['val_bits_per_byte']:.4f} bits per byte" if "val_bits_per_byte" in logged else ""
 
 
 @contextlib.contextmanager

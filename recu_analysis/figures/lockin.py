@@ -121,7 +121,8 @@ FIGURE = FigureSpec(
     "Share of the weights whose sign does not change after a window, until the end of the training. A marker is the "
     "end of a window. Thin: one layer. Thick: the median over layers. Dashed, on the right axis: the cosine of $z$ at "
     f"the end of the window and $z$ at the end of the training. {NOISE_ALONE} For the share, the weights start where "
-    "they are at the start of the first window. Pale, with a marker: noise alone leaves a cosine above 1/2 until the "
+    "they are at the start of the first window, and the noise of each window has the size that was recorded there. "
+    "Pale, with a marker: noise alone leaves a cosine above 1/2 until the "
     "end, so the windows left are too short to tell, and a large share says little.",
     takes=("layers", "windows"),
     note=note,

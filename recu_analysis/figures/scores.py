@@ -162,8 +162,8 @@ FIGURE = FigureSpec(
     query,
     draw,
     "standard scores of a layer over the training, with fitted distributions",
-    "Density of the standard scores $z$. Lines: Laplace, normal and generalised normal distributions, fitted by "
-    "maximum likelihood. The number is the shape of the generalised normal (1: Laplace, 2: normal).",
+    "Density of the standard scores $z$. Lines: Laplace, normal and generalized normal distributions, fitted by "
+    "maximum likelihood. The number is the shape of the generalized normal (1: Laplace, 2: normal).",
     takes=("layers", "windows"),
     note=note,
 )

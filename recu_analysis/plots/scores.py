@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _FITS: Final[dict[str, tuple[str, str, Any]]] = {
     "laplace": ("Laplace", "#0072b2", DASHED),
     "normal": ("normal", "#e69f00", (0.0, (1.2, 1.2))),
-    "gennorm": ("generalised normal", "#000000", "-"),
+    "gennorm": ("generalized normal", "#000000", "-"),
 }
 
 

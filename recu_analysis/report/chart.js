@@ -67,7 +67,7 @@ class Chart {
   }
 
   /**
-   * Show lines, {name, colour, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines.
+   * Show lines, {name, color, dash, points: [[x, y], ...]}, on axes {x, y, percent, whole, zero}, with keys like lines.
    * A line may have a band, [[x, low, high], ...]; `pale`, whether each point is drawn pale; `noise`, whether it is what
    * noise alone would give; and `reference`, whether it has no points of its own to read.
    */
@@ -84,7 +84,7 @@ class Chart {
   }
 
   key(line) {
-    const stroke = { stroke: line.colour, "stroke-dasharray": line.dash, class: line.noise ? "trace noise" : "trace", d: "M0 6H32" };
+    const stroke = { stroke: line.color, "stroke-dasharray": line.dash, class: line.noise ? "trace noise" : "trace", d: "M0 6H32" };
     return make("li", {}, make("svg", { viewBox: "0 0 32 12", "aria-hidden": "true" }, make("path", stroke)), line.name);
   }
 
@@ -189,7 +189,7 @@ class Chart {
       const [x, y] = [this.x(point[0]).toFixed(1), this.y(point[1]).toFixed(1)];
       d += alone ? `M${x} ${y}m-3 0a3 3 0 1 0 6 0a3 3 0 1 0 -6 0` : `${(inside[index - 1] ?? null) === null ? "M" : "L"}${x} ${y}`;
     });
-    return make("path", { class: style, stroke: line.colour, "stroke-dasharray": line.dash, d });
+    return make("path", { class: style, stroke: line.color, "stroke-dasharray": line.dash, d });
   }
 
   /** The area from the lowest to the highest value; empty for a line without a band. */
@@ -198,7 +198,7 @@ class Chart {
     const known = (line.band ?? []).filter((point) => point[0] >= low && point[0] <= high && point[1] !== null);
     const corner = (point, end) => `${this.x(point[0]).toFixed(1)} ${this.y(point[end]).toFixed(1)}`;
     const corners = [...known.map((point) => corner(point, 2)), ...known.toReversed().map((point) => corner(point, 1))];
-    return make("path", { class: "band", fill: line.colour, d: known.length > 1 ? `M${corners.join("L")}Z` : "" });
+    return make("path", { class: "band", fill: line.color, d: known.length > 1 ? `M${corners.join("L")}Z` : "" });
   }
 
   listen() {
@@ -267,7 +267,7 @@ class Chart {
     for (const line of this.lines) {
       const point = line.points.find((each) => each[0] === stop && each[1] !== null);
       if (!point) continue;
-      this.cursor.append(make("circle", { cx: x, cy: this.y(point[1]), r: 4, fill: line.colour }));
+      this.cursor.append(make("circle", { cx: x, cy: this.y(point[1]), r: 4, fill: line.color }));
       const ends = line.band?.find((each) => each[0] === stop);
       const range = ends ? ` (${this.value(ends[1])} to ${this.value(ends[2])})` : "";
       texts.push(`${line.name} ${this.value(point[1])}${range}`);

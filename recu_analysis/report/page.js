@@ -14,9 +14,9 @@
     return [several || !part ? run.label : "", part].filter(Boolean).join(", ");
   }
 
-  // A run has the colour of its arm, as in all figures; seeds are distinguished by the values at the pointer and by the table of numbers.
+  // A run has the color of its arm, as in all figures; seeds are distinguished by the values at the pointer and by the table of numbers.
   const runsShown = () => data.runs.filter((run) => shown.has(run));
-  const runKeys = () => runsShown().map((run) => ({ name: run.label, run, colour: run.color, dash: "none" }));
+  const runKeys = () => runsShown().map((run) => ({ name: run.label, run, color: run.color, dash: "none" }));
 
   /** Points of one quantity of one run for the layer picked, with a band over seeds; layer 0 is the whole network. */
   function values(run, chart, quantity, layer) {
@@ -31,7 +31,7 @@
   /** What noise alone would give beside a line, where that is known. */
   function noiseLine(run, chart, quantity, part, layer) {
     const { points } = values(run, chart, `${quantity}_null`, layer);
-    return { name: [lineName(run, part), NOISE].filter(Boolean).join(", "), colour: run.color, dash: NOISE_DASH, points, noise: true };
+    return { name: [lineName(run, part), NOISE].filter(Boolean).join(", "), color: run.color, dash: NOISE_DASH, points, noise: true };
   }
 
   /** Whether the windows behind each point are too short to tell dead weights from slow ones. */
@@ -44,13 +44,13 @@
     const parts = Object.entries(chart.lines);
     const lines = runsShown().flatMap((run) =>
       parts.flatMap(([quantity, part], place) => [
-        { name: lineName(run, part), colour: run.color, dash: DASHES[place], ...values(run, chart, quantity, layer) },
+        { name: lineName(run, part), color: run.color, dash: DASHES[place], ...values(run, chart, quantity, layer) },
         noiseLine(run, chart, quantity, part, layer)]));
     const measured = several && parts.length > 1
-      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, colour: INK, dash: DASHES[place] }))]
+      ? [...runKeys(), ...parts.map(([, part], place) => ({ name: part, color: INK, dash: DASHES[place] }))]
       : lines.filter((line) => !line.noise);
     const noise = lines.some((line) => line.noise && line.points.some((point) => point[1] !== null));
-    const keys = noise ? [...measured, { name: NOISE, colour: INK, dash: NOISE_DASH, noise }] : measured;
+    const keys = noise ? [...measured, { name: NOISE, color: INK, dash: NOISE_DASH, noise }] : measured;
     const caution = document.querySelector(`#chart-${chart.name} .caution`);
     if (caution) caution.hidden = !lines.some((line) => line.pale?.some(Boolean));
     const x = { time: data.time, epoch: "epoch", magnitude: "|z| at the start, standard deviations" }[chart.against];
@@ -73,8 +73,8 @@
 
   function showHistogram(view, number, layer) {
     const lines = runKeys().map((key) => ({ ...key, points: density(key.run, number, layer) }));
-    lines.push({ name: "Laplace", colour: INK, dash: "7 4", points: laplace, reference: true });
-    lines.push({ name: "normal", colour: INK, dash: "2 3", points: normal, reference: true });
+    lines.push({ name: "Laplace", color: INK, dash: "7 4", points: laplace, reference: true });
+    lines.push({ name: "normal", color: INK, dash: "2 3", points: normal, reference: true });
     view.show(lines, lines, { x: "z, standard deviations", y: "density", percent: false, whole: false, zero: true });
   }
 

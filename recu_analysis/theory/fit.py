@@ -1,4 +1,4 @@
-"""Fit weights to a Laplace, a normal and a generalised normal distribution, with distances and intervals."""
+"""Fit weights to a Laplace, a normal and a generalized normal distribution, with distances and intervals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class DistributionFit:
     deviation : float
         Root mean square, the scale of the normal distribution, in the unit of the weights.
     shape : Interval
-        Shape of the generalised normal distribution: 1 is Laplace, 2 is normal; NaN if no shape fits, see `flat`.
+        Shape of the generalized normal distribution: 1 is Laplace, 2 is normal; NaN if no shape fits, see `flat`.
     flat : bool
         Whether no shape fits because the likelihood is greatest for the uniform distribution, or at the largest shape.
     ks_laplace, ks_normal : float
@@ -50,7 +50,7 @@ class DistributionFit:
     log_likelihood : float
         Log-likelihood of the Laplace distribution, in nats, summed over all weights.
     aic_normal, aic_gennorm : float
-        AIC of the normal and of the generalised normal minus AIC of the Laplace distribution, as if the weights were
+        AIC of the normal and of the generalized normal minus AIC of the Laplace distribution, as if the weights were
         independent. Positive values favor Laplace. `aic_gennorm` is NaN if no shape fits.
     """
 
@@ -68,7 +68,7 @@ class DistributionFit:
 
 
 def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL) -> DistributionFit:
-    """Fit the Laplace, the normal and the generalised normal distribution to the weights of one layer.
+    """Fit the Laplace, the normal and the generalized normal distribution to the weights of one layer.
 
     Pass standard scores z: raw weights pooled over channels of different scale appear heavy-tailed. The fit makes a few
     passes over blocks of channels, and one sorted copy of the values minus their location.
@@ -120,7 +120,7 @@ def fit(values: ArrayLike, *, location: Location = "zero", level: float = LEVEL)
         ks_laplace=ks_laplace(ordered, scale.estimate),
         ks_normal=ks_distance(ordered, lambda x: ndtr(x / deviation)),
         log_likelihood=likelihood,
-        # The generalised normal has one more parameter, which costs 2.
+        # The generalized normal has one more parameter, which costs 2.
         aic_normal=2.0 * (likelihood - normal),
         aic_gennorm=2.0 * (likelihood - general) + 2.0,
     )

@@ -1,4 +1,4 @@
-"""The generalised normal distribution of weights: its shape (1 is Laplace, 2 is normal) by maximum likelihood."""
+"""The generalized normal distribution of weights: its shape (1 is Laplace, 2 is normal) by maximum likelihood."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _WITHIN = (_RANGE / _BINS) ** 2 / 12.0
 
 
 def shape(values: ArrayLike, level: float = LEVEL) -> Interval:
-    """Shape of a zero-mean generalised normal distribution, with an interval over channels.
+    """Shape of a zero-mean generalized normal distribution, with an interval over channels.
 
     The density is beta / (2 a Gamma(1/beta)) exp(-|x/a|^beta). Its shape solves the likelihood equation
     1 + psi(1/beta)/beta + ln(beta mean|x|^beta)/beta = sum |x|^beta ln|x| / sum |x|^beta (Varanasi and Aazhang 1989,
@@ -187,7 +187,7 @@ def log_histogram(rows: Array, first: NDArray[np.intp]) -> tuple[Values, Values]
 
 
 def log_likelihood(values: ArrayLike, beta: float) -> float:
-    """Log-likelihood of a generalised normal distribution of given shape, in nats, summed over the values.
+    """Log-likelihood of a generalized normal distribution of given shape, in nats, summed over the values.
 
     -n (ln 2 + lnGamma(1/beta) - ln beta + (ln(beta m) + 1)/beta) with m = mean |x|^beta, at the maximum-likelihood
     scale.

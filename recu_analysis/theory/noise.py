@@ -63,6 +63,8 @@ class Simulated:
         Mean abs(z_u - z_{u-1}), standard deviations per update.
     reach : ndarray of float64
         Largest abs(z_u), of the start too.
+    paths : ndarray of float64, shape (windows,)
+        Mean over the weights of the sum of abs(z_u - z_{u-1}) in each window.
     """
 
     chosen: NDArray[np.int64]
@@ -73,6 +75,7 @@ class Simulated:
     last_flip: NDArray[np.int64]
     mobility: Values
     reach: Values
+    paths: Values
 
 
 def simulate(
@@ -92,13 +95,14 @@ def simulate(
     The size of the noise is that which widens or narrows each channel as its weights did: after the updates, the
     variance of its simulated weights is `growth` squared times that at the start. Nothing else of the measured movement
     enters. The momentum at the start is drawn as noise of that size would have left it, but no larger than `momentum`.
+    Where the growth of each window is given, the noise of each window has a size of its own.
 
     Parameters
     ----------
     z : ndarray of float64, flat
         Standard scores at the start, of a whole layer. At most `most` of them are used, evenly by rank of abs(z).
-    growth : ndarray of float64, shape (C_out,)
-        Standard deviation of each channel at the end, over that at the start.
+    growth : ndarray of float64, shape (C_out,) or (windows, C_out)
+        Standard deviation of each channel at the end, over that at the start; or the same of each window.
     channel : ndarray of int64, flat
         Channel of each weight.
     rates : sequence of Rates
@@ -125,29 +129,28 @@ def simulate(
     updates = sum(each.updates for each in rates)
     chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))))
     ours = channel[chosen]
-    power, covariances = _noise(rates, growth, momentum)
+    widths = _widths(rates, growth)
+    power, covariances = _noise(rates, growth, momentum) if growth.ndim == 1 else _noises(rates, widths, momentum)
     generator = np.random.default_rng(seed)
     pushes = _momentum(z[chosen], covariances[ours], generator)
     state = generator.integers(0, 1 << 63, chosen.size, dtype=np.uint64)
     w, path, reach = z[chosen].copy(), np.zeros(chosen.size), np.abs(z[chosen])
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
-    scale, distance, done = np.sqrt(power[ours]), np.abs(z), 0
-    if pace is not None:
-        factors = generator.choice(pace, chosen.size)
-        scale, pushes = scale * factors, pushes * factors
-    for each, bound in zip(rates, bounds or [math.inf] * len(rates), strict=True):
-        if not each.updates:
-            continue
-        matrix, gain = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
-        # Fewer weights get the noise that widens their channel, so it is larger.
-        inside = max(int(np.count_nonzero(distance <= bound)), 1) / z.size
-        # The standard deviation in which z is measured changes in small steps, linear in its square.
-        widths = np.array([_width(growth[ours], done, updates), _width(growth[ours], done + each.updates, updates)])
-        size = scale / math.sqrt(inside)
-        moved = w, pushes, state, flips, first, last, path, reach
-        advance(*moved, matrix, gain, size, widths, bound, done, each.updates)
+    factors = np.ones(chosen.size) if pace is None else generator.choice(pace, chosen.size)
+    moved = w, pushes * factors, state, flips, first, last, path, reach
+    power, widths, distance = np.broadcast_to(power, widths[1:].shape), widths.take(ours, axis=1), np.abs(z)
+    done, paths = 0, [0.0]
+    for at, (each, bound) in enumerate(zip(rates, bounds or [math.inf] * len(rates), strict=True)):
+        if each.updates:
+            # Fewer weights get the noise that widens their channel, so it is larger.
+            inside = max(int(np.count_nonzero(distance <= bound)), 1) / z.size
+            size = np.sqrt(power[at, ours]) * factors / math.sqrt(inside)
+            rule = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
+            advance(*moved, *rule, size, widths[at : at + 2], bound, done, each.updates)
         done += each.updates
-    return Simulated(chosen, z[chosen], w / growth[ours], flips, first, last, path / updates, reach)
+        paths.append(float(path.mean()))
+    scores = w / widths[-1]
+    return Simulated(chosen, z[chosen], scores, flips, first, last, path / updates, reach, np.diff(paths))
 
 
 def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math.inf) -> Values:
@@ -209,9 +212,16 @@ def _evenly(z: Values, count: int) -> NDArray[np.int64]:
     return places_of_ranks(np.abs(z), ranks.astype(np.int64))
 
 
-def _width(growth: Values, done: int, updates: int) -> Values:
-    width: Values = np.sqrt(1.0 + (growth**2 - 1.0) * (done / updates))
-    return width
+def _widths(rates: Sequence[Rates], growth: Values) -> Values:
+    """Standard deviation of each channel over that at the start, at the start and the ends of the windows.
+
+    Within a window it changes in small steps, linear in its square; so it does over all windows with one growth.
+    """
+    if growth.ndim == 2:
+        return np.concatenate([np.ones_like(growth[:1]), np.cumprod(growth, axis=0)])
+    done = np.cumsum([0, *(each.updates for each in rates)])
+    widths: Values = np.sqrt(1.0 + (growth**2 - 1.0) * (done / done[-1])[:, None])
+    return widths
 
 
 def _noise(rates: Sequence[Rates], growth: Values, momentum: float) -> tuple[Values, Values]:
@@ -230,6 +240,21 @@ def _noise(rates: Sequence[Rates], growth: Values, momentum: float) -> tuple[Val
         left = np.einsum("i,cij,j->c", row, start, row)
         variance = np.where(shrunk, _variance(growth**2 - left, gathered[0, 0]), variance)
     return variance, np.stack([start[:, 0, 1], start[:, 1, 1]], axis=1)
+
+
+def _noises(rates: Sequence[Rates], widths: Values, momentum: float) -> tuple[Values, Values]:
+    """As `_noise`, with noise of a size of its own in each window, shape (windows, C_out)."""
+    first = next(at for at, each in enumerate(rates) if each.updates)
+    _, covariances = _noise(rates[first : first + 1], widths[first + 1] / widths[first], momentum)
+    ones = np.ones(len(covariances))
+    state = np.stack([ones, covariances[:, 0], covariances[:, 0], covariances[:, 1]], axis=1).reshape(-1, 2, 2)
+    power = np.zeros_like(widths[1:])
+    for at, each in enumerate(rates):
+        kept = np.linalg.matrix_power(each.rule.matrix(each.lr, each.weight_decay), each.updates)
+        state, gathered = kept @ state @ kept.T, _gathered(each)
+        power[at] = _variance(widths[at + 1] ** 2 - state[:, 0, 0], gathered[0, 0])
+        state = state + power[at][:, None, None] * gathered
+    return power, covariances
 
 
 def _variance(missing: Values, per_unit: float) -> Values:

@@ -50,7 +50,7 @@ def standardized_scale(b: ArrayLike, target: ArrayLike = IRNET_SCALE) -> Values:
 
 
 def scale_ratio(shape: ArrayLike) -> Values:
-    """b'/b* of generalised normal weights, sqrt(2) E|z| = sqrt(2) Gamma(2/beta) / sqrt(Gamma(1/beta) Gamma(3/beta)).
+    """b'/b* of generalized normal weights, sqrt(2) E|z| = sqrt(2) Gamma(2/beta) / sqrt(Gamma(1/beta) Gamma(3/beta)).
 
     Standardization fixes the standard deviation, not E|z|, so b_hat / b* depends on the shape of the distribution
     alone. It is 1 for Laplace weights (beta = 1), 2 / sqrt(pi) = 1.128 for normal weights (beta = 2), and always below
@@ -59,7 +59,7 @@ def scale_ratio(shape: ArrayLike) -> Values:
     Parameters
     ----------
     shape : array_like
-        beta of the generalised normal distribution, positive.
+        beta of the generalized normal distribution, positive.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def scale_ratio(shape: ArrayLike) -> Values:
     beta = reals(shape, "shapes")
     bad = ~(np.isfinite(beta) & (beta > 0))
     if bad.any():
-        raise InputError(f"the shape of a generalised normal must be a positive number, not {beta[bad].flat[0]:g}")
+        raise InputError(f"the shape of a generalized normal must be a positive number, not {beta[bad].flat[0]:g}")
     return np.asarray(math.sqrt(2.0) * np.exp(gammaln(2.0 / beta) - 0.5 * (gammaln(1.0 / beta) + gammaln(3.0 / beta))))
 
 

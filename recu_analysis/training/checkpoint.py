@@ -190,7 +190,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, 
 def check_same(before: TrainingPosition, now: TrainingConfig, processes: int, run_dir: Path) -> None:
     """Raise InputError unless a resumed training has its earlier settings and number of processes."""
     # The data may have moved meanwhile.
-    different = now.differences(replace(before.config, data_dir=now.data_dir))
+    different = now.differences(replace(before.config, data_dir=now.data_dir, data_file=now.data_file))
     if processes != before.processes:
         different.append(f"processes ({processes}, not {before.processes})")
     if different:
@@ -204,6 +204,6 @@ def check_same_data(before: TrainingPosition, fingerprint: str, run_dir: Path) -
     """Raise InputError unless a resumed training has the same data set; its folder may have moved."""
     if before.data not in ("", fingerprint):
         raise InputError(
-            f"{run_dir} was started with another data set: number, size or labels of the images differ; use the same "
-            "data set, or start again with --overwrite"
+            f"{run_dir} was started with another data set: number, size or labels of the images differ, or the text; "
+            "use the same data set, or start again with --overwrite"
         )

@@ -19,9 +19,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 #: Names of the data sets of `load_dataset`; this module does not import torch.
-DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder")
-#: The optimizers and their default learning rates, which were tested on the digits.
-LEARNING_RATES = {"sgd": 0.1, "adam": 0.01}
+DATASETS = ("digits", "fashion-mnist", "fashion-mnist-16", "cifar10", "cifar100", "image-folder", "text")
+#: The network for text, and the ending of the name of a real-valued twin.
+TEXT_NETWORK, REAL = "ternary-lm", "-real"
+#: The optimizers and their default learning rates, which were tested on the digits; that of adamw, on a text.
+LEARNING_RATES = {"sgd": 0.1, "adam": 0.01, "adamw": 0.003}
+#: The default learning rate where steps are learned, as published: at 0.1 the first updates make steps negative.
+LSQ_RATE = 0.01
+#: Default weight decays of the latent weights; adamw multiplies them by a learning rate that is smaller.
+DECAYS = {"with sgd or adam": 1e-2, "with adamw": 0.1}
 #: Smallest and largest image size in pixels; the networks were designed for 32 and 224.
 IMAGE_SIZES = (8, 1024)
 #: Default image size, that of Tiny-ImageNet.
@@ -47,6 +53,9 @@ class TrainingConfig:
         "dataset-fashion-mnist.",
         metavar="DIR",
     )
+    data_file: str | None = option(
+        None, "The file of the data set text; its last tenth is for validation.", metavar="FILE"
+    )
     image_size: int = option(
         IMAGE_SIZE,
         "Image size for image-folder: the short side is resized to it, the long side is cropped.",
@@ -57,6 +66,22 @@ class TrainingConfig:
     )
     augment: bool = option(
         False, "Shift training images by up to an eighth of their size, and mirror half of them (not digits)."
+    )
+    levels: int = option(
+        2,
+        "Levels of the weights. 3: ternary as in BitNet b1.58 (-1, 0, +1 times mean abs(w) of the layer); activations "
+        "stay signs.",
+        least=2,
+        below=4,
+        refusal="weights have 2 levels (signs) or 3 (ternary; for more, give bits)",
+        usual=f"2; 3 for {TEXT_NETWORK}",
+    )
+    bits: int = option(
+        1,
+        "Bits of the weights. 2 to 4: uniform steps of a learned size (LSQ); activations stay signs.",
+        least=1,
+        below=5,
+        refusal="weights have 1 bit (signs) or 2 to 4 bits",
     )
     binarizer: str = option(
         "recu",
@@ -106,9 +131,12 @@ class TrainingConfig:
         above=0.0,
     )
     epochs: int = option(24, "Passes over the training images.", least=1, refusal="a training needs at least one epoch")
+    epoch_updates: int = option(
+        0, "Most updates of an epoch, from images that are drawn anew in each; 0: a pass over all.", least=0
+    )
     batch_size: int = option(
         64,
-        "Images per backward pass, over all processes together.",
+        "Images, or sequences of 128 bytes, per backward pass, over all processes together.",
         least=2,
         refusal="batch normalization needs batches of at least 2 images",
     )
@@ -118,7 +146,12 @@ class TrainingConfig:
         least=1,
         refusal="an update needs at least one batch",
     )
-    optimizer: str = option("sgd", "Optimizer; adam has betas 0.9 and 0.999.", choices=tuple(LEARNING_RATES))
+    optimizer: str = option(
+        "sgd",
+        "Optimizer; adam and adamw have betas 0.9 and 0.999.",
+        choices=tuple(LEARNING_RATES),
+        usual=f"sgd; adamw for {TEXT_NETWORK}",
+    )
     schedule: str = option(
         "cosine",
         "Schedule of the learning rate; step: divide by 10 at half and at three quarters of the epochs.",
@@ -128,13 +161,20 @@ class TrainingConfig:
         LEARNING_RATES["sgd"],
         "Learning rate after the warm-up.",
         above=0.0,
-        usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()),
+        usual=", ".join(f"{rate} for {name}" for name, rate in LEARNING_RATES.items()) + f"; {LSQ_RATE} with --bits",
     )
     momentum: float = option(0.9, "Momentum of SGD; Adam ignores it.", least=0.0, below=1.0)
     weight_decay: float = option(
-        5e-4, "Weight decay of all other weights; added to the gradient, with Adam too.", least=0.0
+        5e-4,
+        "Weight decay of all other weights; added to the gradient, with Adam too, but not with AdamW.",
+        least=0.0,
     )
-    binary_weight_decay: float = option(1e-2, "Weight decay of the binary weights.", least=0.0)
+    binary_weight_decay: float = option(
+        1e-2,
+        "Weight decay of the binary or quantized weights.",
+        least=0.0,
+        usual=", ".join(f"{decay} {of}" for of, decay in DECAYS.items()),
+    )
     warm_up: int = option(
         WARM_UP, "Epochs in which the learning rate rises.", usual=f"{WARM_UP}; all but one in shorter trainings"
     )
@@ -159,7 +199,7 @@ class TrainingConfig:
     control: str = option(
         "none",
         "Train without a signal, as a control. labels: labels drawn anew for every batch; signs: each value of a "
-        "gradient gets a random sign, and only the binary weights are trained.",
+        "gradient gets a random sign, and only the binary or quantized weights are trained.",
         choices=("none", "labels", "signs"),
     )
     revive: str | None = option(
@@ -201,7 +241,53 @@ class TrainingConfig:
             raise InputError(f"the warm-up must be shorter than the {self.epochs} epochs, not {self.warm_up}")
         if self.binarizer != "recu":
             self._check_method()
+        self._check_levels()
+        self._check_data()
         self._check_revival()
+
+    @property
+    def real(self) -> bool:
+        """Whether the network is a real-valued twin, of which nothing is recorded."""
+        return self.network.endswith(REAL)
+
+    @property
+    def signs(self) -> bool:
+        """Whether the weights are signs."""
+        return not self.real and (self.levels, self.bits) == (2, 1)
+
+    def _check_levels(self) -> None:
+        """Raise InputError if levels, bits, network and the settings of signs do not fit each other."""
+        if self.levels == 3 and self.bits != 1:
+            raise InputError(f"weights have 3 levels or {self.bits} bits, not both; omit one of the two")
+        if self.real and (self.levels, self.bits) != (2, 1):
+            raise InputError(f"{self.network} has real weights; omit levels and bits")
+        if self.network == TEXT_NETWORK and (self.levels, self.bits) != (3, 1):
+            raise InputError(f"{TEXT_NETWORK} has ternary weights; give it 3 levels, and no bits")
+        if self.signs:
+            return
+        for name, setting in settings_of(TrainingConfig).items():
+            of_signs = setting.ingredient or name in ("binarizer", "tau", "revive")
+            if of_signs and getattr(self, name) != setting.default:
+                others = "real weights" if self.real else f"weights of {self.bits} bits"
+                raise InputError(
+                    f"{setting.words} is a setting of weights that are signs; omit it, because {self.network} has "
+                    f"{others if self.bits > 1 or self.real else 'ternary weights'} here"
+                )
+        if self.real and (self.traces or self.quantities or self.channels < 1.0):
+            raise InputError(
+                f"{self.network} has real weights, which are not recorded; omit record, traces and channels"
+            )
+
+    def _check_data(self) -> None:
+        """Raise InputError if one of network and data set is for text, and the other one for images."""
+        for_text = self.network.removesuffix(REAL) == TEXT_NETWORK
+        if for_text and self.dataset != "text":
+            raise InputError(f"{self.network} is trained on text, not on {self.dataset}; give the data set text")
+        if not for_text and self.dataset == "text":
+            raise InputError(f"{self.network} is trained on images, not on text; give the network {TEXT_NETWORK}")
+        for name in ("augment", "channels_last") if for_text else ():
+            if getattr(self, name):
+                raise InputError(f"{name.replace('_', ' ')} is a setting for images; omit it with text")
 
     def _check_revival(self) -> None:
         """Raise InputError if weights cannot be revived as is asked."""
@@ -226,12 +312,29 @@ class TrainingConfig:
                 )
 
     @classmethod
-    def with_usual(cls, *, lr: float | None = None, warm_up: int | None = None, **more: Any) -> Self:
-        """A configuration whose learning rate and warm-up follow from optimizer and epochs if they are None."""
-        config = cls(**more, warm_up=0)
+    def with_usual(
+        cls,
+        *,
+        lr: float | None = None,
+        warm_up: int | None = None,
+        levels: int | None = None,
+        optimizer: str | None = None,
+        binary_weight_decay: float | None = None,
+        **more: Any,
+    ) -> Self:
+        """A configuration in which settings that are None follow from the others: network, optimizer and epochs."""
+        network = more.get("network", "")
+        if levels is None:
+            levels = 3 if network == TEXT_NETWORK else 2
+        if optimizer is None:
+            optimizer = "adamw" if network in (TEXT_NETWORK, TEXT_NETWORK + REAL) else "sgd"
+        if binary_weight_decay is None:
+            binary_weight_decay = DECAYS["with adamw" if optimizer == "adamw" else "with sgd or adam"]
+        config = cls(**more, levels=levels, optimizer=optimizer, binary_weight_decay=binary_weight_decay, warm_up=0)
+        usual_rate = LSQ_RATE if config.bits > 1 else LEARNING_RATES[config.optimizer]
         return replace(
             config,
-            lr=LEARNING_RATES[config.optimizer] if lr is None else lr,
+            lr=usual_rate if lr is None else lr,
             warm_up=min(WARM_UP, config.epochs - 1) if warm_up is None else warm_up,
         )
 
@@ -240,7 +343,9 @@ class TrainingConfig:
         return learning_rate(epoch, self.epochs, self.lr, self.schedule, self.warm_up)
 
     def binary_options(self) -> dict[str, Any]:
-        """Arguments of `build_network` for the binary layers."""
+        """Arguments of `build_network` for the binary or quantized layers."""
+        if not self.signs:
+            return {} if self.real else {"levels": self.levels, "bits": self.bits}
         if self.binarizer != "recu":
             return {"binarizer": self.binarizer}
         settings = settings_of(TrainingConfig).values()
@@ -248,7 +353,7 @@ class TrainingConfig:
 
     def tau_of(self, epoch: int) -> float | None:
         """Quantile level of an epoch, counted from 0 (Eq. 24); None without the clamp."""
-        clamps = self.recu and self.binarizer == "recu"
+        clamps = self.signs and self.recu and self.binarizer == "recu"
         return float(schedule(epoch, self.epochs, *self.tau)) if clamps else None
 
     @property

@@ -30,7 +30,7 @@ class Scores:
     Attributes
     ----------
     images : int
-        Number of images.
+        Number of images, or of bytes that are predicted.
     loss : float
         Mean cross-entropy, in nats.
     top1, top5 : float
@@ -59,7 +59,7 @@ def score(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch.Te
         logits = model(values)
         loss += float(functional.cross_entropy(logits, labels, reduction="sum"))
         right = logits.topk(min(GUESSES, logits.shape[1]), dim=1).indices == labels[:, None]
-        first, among, images = first + int(right[:, 0].sum()), among + int(right.sum()), images + len(labels)
+        first, among, images = first + int(right[:, 0].sum()), among + int(right.sum()), images + labels.numel()
     model.train(mode)
     return Scores(images, loss / images, 100 * first / images, 100 * among / images)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from recu_analysis.capture.record import record
 from recu_analysis.capture.recorded_rows import recorded_spec
 from recu_analysis.errors import InputError
 from recu_analysis.nn import set_progress, set_tau
+from recu_analysis.nn.quantized import bad_steps
 from recu_analysis.store.channels import sampling_of
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.locked_folder import absolute
@@ -25,7 +27,7 @@ from recu_analysis.store.starting import check_resumable
 from recu_analysis.store.state import window_bytes
 from recu_analysis.store.writer import LEAST_WINDOWS
 from recu_analysis.training import checkpoint, run_folder
-from recu_analysis.training.data import Dataset, batches, epoch_seed, load_dataset
+from recu_analysis.training.data import Dataset, Text, batches, epoch_seed, load_dataset
 from recu_analysis.training.distributed import Processes, SharedError, process_group
 from recu_analysis.training.evaluation import not_finite
 from recu_analysis.training.optim import build
@@ -96,7 +98,7 @@ def train(
     on_epoch: Callable[[Mapping[str, Any]], object] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Result:
-    """Train and record a network.
+    """Train and record a network; a real-valued twin (NAME-real) is trained only.
 
     Each epoch ends with a mark, and with a checkpoint when its window is on disk. The first checkpoint is that of the
     initial state. A resumed training continues after the last finished epoch. With a single process, its final weights
@@ -120,7 +122,8 @@ def train(
     on_batch : callable
         Called with a `Progress` after every batch.
     on_epoch : callable
-        Called after every epoch with the logged metrics (epoch, tau, lr, losses, accuracies in per cent, seconds).
+        Called after every epoch with the logged metrics (epoch, tau, lr, losses, accuracies in per cent, seconds, and
+        bits per byte of a text).
     should_stop : callable
         Called after every batch; if it returns True in one process, all processes stop, and the open window is written
         as partial.
@@ -152,7 +155,7 @@ def train(
         _check_batches(config, ours)
         _check_revival(config, ours)
         position = _begun(config, folder, ours, held) if resume else None
-        data = load_dataset(config.dataset, config.data_dir, config.image_size)
+        data = load_dataset(config.dataset, config.data_dir, config.image_size, config.data_file)
         if position is not None:
             checkpoint.check_same_data(position, data.fingerprint, folder)
         model, optimizer = build(config, data.classes, ours.device)
@@ -192,7 +195,7 @@ def _check_revival(config: TrainingConfig, ours: Processes) -> None:
         )
 
 
-def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module, ours: Processes) -> None:
+def _check_images(config: TrainingConfig, data: Dataset | Text, model: torch.nn.Module, ours: Processes) -> None:
     """Check, before there is a run, the number of images and that the network accepts their size."""
     found, needed = len(data.train_labels), 2 * ours.count
     if found < needed:
@@ -203,8 +206,8 @@ def _check_images(config: TrainingConfig, data: Dataset, model: torch.nn.Module,
     evaluate(model, [_one_image(config, data, ours)])
 
 
-def _one_image(config: TrainingConfig, data: Dataset, ours: Processes) -> tuple[torch.Tensor, torch.Tensor]:
-    """A validation image as input of the network, and its label."""
+def _one_image(config: TrainingConfig, data: Dataset | Text, ours: Processes) -> tuple[torch.Tensor, torch.Tensor]:
+    """A validation image or sequence as input of the network, and its label."""
     layout = torch.channels_last if config.channels_last else torch.contiguous_format
     images, labels = next(iter(data.val_batches()))
     images = data.normalized(images[:1].to(ours.device)).to(memory_format=layout)
@@ -235,6 +238,8 @@ def _position(config: TrainingConfig, folder: Path, ours: Processes) -> checkpoi
 
 def _bytes_ahead(config: TrainingConfig, model: torch.nn.Module, done: int) -> int:
     """Estimated bytes of the remaining windows after `done` epochs, at least those that a recording needs to start."""
+    if config.real:
+        return 0
     kept = requested(config.quantities)
     windows = max(config.epochs - done + 1, LEAST_WINDOWS)
     sampling = sampling_of(config.channels, config.channel_seed)
@@ -246,7 +251,7 @@ class _Training:
     """A training that is ready to begin, in one of its processes."""
 
     config: TrainingConfig
-    data: Dataset
+    data: Dataset | Text
     model: torch.nn.Module
     optimizer: torch.optim.Optimizer
     ours: Processes
@@ -275,8 +280,8 @@ class _Training:
         return Result(self.config.epochs, stopped=False, val_top1=accuracy, first=self.ours.first)
 
     def _recording(self, folder: Path, update: int | None) -> contextlib.AbstractContextManager[Recorder | None]:
-        """A recorder in rank 0, None in the other processes."""
-        if not self.ours.first:
+        """A recorder in rank 0; None in the other processes, and where there are only real weights."""
+        if not self.ours.first or self.config.real:
             return contextlib.nullcontext()
         # The weights of a compiled pass cannot be seen.
         example = _one_image(self.config, self.data, self.ours)[0] if self.config.compile else None
@@ -319,19 +324,22 @@ class _Training:
             return None
         self._check_weights(epoch)
         val_loss, val_top1 = self._validate(step)
+        metrics = {
+            "epoch": epoch,
+            "tau": tau,
+            "lr": lr,
+            "train_loss": trained[0],
+            "train_top1": trained[1],
+            "val_loss": val_loss,
+            "val_top1": val_top1,
+            "seconds": round(time.perf_counter() - began, 3),
+            **revived,
+        }
+        if self.config.dataset == "text":
+            metrics["val_bits_per_byte"] = val_loss / math.log(2)
         if recorder is not None:
-            metrics = {
-                "epoch": epoch,
-                "tau": tau,
-                "lr": lr,
-                "train_loss": trained[0],
-                "train_top1": trained[1],
-                "val_loss": val_loss,
-                "val_top1": val_top1,
-                "seconds": round(time.perf_counter() - began, 3),
-                **revived,
-            }
             recorder.mark(**metrics)
+        if self.ours.first:
             self.on_epoch(metrics)
         return val_top1
 
@@ -344,7 +352,7 @@ class _Training:
         seen, loss_sum, hits = 0, 0.0, 0
         for number, part in enumerate(parts, start=1):
             loss, correct = step(part, self._share(part, epoch, number))
-            seen, loss_sum, hits = seen + len(part.indices), loss_sum + loss, hits + correct
+            seen, loss_sum, hits = seen + len(part.indices) * self.data.labels_each, loss_sum + loss, hits + correct
             if self.ours.first:
                 means = (loss_sum / seen, 100 * hits / seen)
                 self.on_batch(Progress(epoch, self.config.epochs, number, len(parts), *means, tau))
@@ -354,7 +362,12 @@ class _Training:
 
     def _check_weights(self, epoch: int) -> None:
         """Raise SharedError if weights are not finite; the loss may stay finite because only signs are used."""
-        spoilt = not_finite(self.model)
+        spoilt, negative = not_finite(self.model), bad_steps(self.model)
+        if negative and not spoilt:
+            raise SharedError(
+                f"{negative[0]}, a learned step, is not positive after epoch {epoch}, so its layer has no states; try "
+                "a lower learning rate"
+            )
         if self.ours.any(bool(spoilt)):
             name = spoilt[0] if spoilt else "a tensor of another process"
             raise SharedError(
@@ -365,9 +378,9 @@ class _Training:
     def _parts(self, epoch: int) -> list[Part]:
         """The batches of an epoch, without a last batch that has fewer than two images per process."""
         index_batches = batches(len(self.data.train_labels), self.config.batch_size, self.config.seed, epoch)
-        return list(
-            in_updates([each for each in index_batches if len(each) >= 2 * self.ours.count], self.config.accumulate)
-        )
+        whole = [each for each in index_batches if len(each) >= 2 * self.ours.count]
+        most = self.config.epoch_updates * self.config.accumulate
+        return list(in_updates(whole[: most or None], self.config.accumulate))
 
     def _share(self, part: Part, epoch: int, number: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Images and labels of this process's share of a batch."""
@@ -395,6 +408,7 @@ def evaluate(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch
     ----------
     model : torch.nn.Module
     batches : iterable of (Tensor of shape (N, 3, H, W), Tensor of int64 of shape (N,))
+        Or of bytes and labels of shape (N, length), for a network with logits of shape (N, classes, length).
     """
     mode = model.training
     model.eval()
@@ -403,6 +417,6 @@ def evaluate(model: torch.nn.Module, batches: Iterable[tuple[torch.Tensor, torch
         logits = model(images)
         loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
         hits += int((logits.argmax(dim=1) == labels).sum())
-        seen += len(labels)
+        seen += labels.numel()
     model.train(mode)
     return loss / seen, 100 * hits / seen

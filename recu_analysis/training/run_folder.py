@@ -96,7 +96,7 @@ def _is_run(folder: Path) -> bool:
     """Whether a folder has a run, even a damaged one; a file named run.json alone is not enough."""
     path = folder / RUN_FILE
     if not path.is_file():
-        return False
+        return (folder / CHECKPOINTS / NAME).is_file()  # of a real-valued twin, which is not recorded
     if any(SEGMENT_NAME.fullmatch(entry.name) for entry in (folder / HISTORY).glob("*")):
         return True
     try:

@@ -111,12 +111,12 @@ class Step:
         ----------
         part : Part
         batch : tuple of Tensor
-            The share: images of shape (N, 3, H, W) and labels of shape (N,).
+            The share: images of shape (N, 3, H, W) and labels of shape (N,), or bytes and labels of shape (N, length).
 
         Returns
         -------
         tuple of float and int
-            Over the whole batch: the sum of cross-entropies (nats), and the number of correctly classified images.
+            Over the whole batch: the sum of cross-entropies (nats), and the number of labels that are predicted.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Step:
                 logits = self._forward(images)
             loss = functional.cross_entropy(logits.float(), labels)
             hits = int((logits.argmax(dim=1) == labels).sum())
-            total, correct = self._processes.total([loss.item() * len(labels), hits])
+            total, correct = self._processes.total([loss.item() * labels.numel(), hits])
             if not math.isfinite(total):
                 self._diverged(total)
             # Gradients are averaged over processes; with this weight they are the mean over the update's images.

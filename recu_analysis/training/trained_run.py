@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from recu_analysis.errors import InputError
 from recu_analysis.training import checkpoint
-from recu_analysis.training.data import load_dataset
+from recu_analysis.training.data import load_images
 from recu_analysis.training.evaluation import run_of
 from recu_analysis.training.optim import build
 
@@ -113,7 +113,10 @@ def load_trained_run(path: Path, device: torch.device, data_dir: str | None = No
     """
     run_dir, position = position_of(path)
     config = position.config
-    data = load_dataset(config.dataset, data_dir or config.data_dir, config.image_size)
+    if not config.signs:
+        what = "real weights" if config.real else "weights with more than two levels"
+        raise InputError(f"{run_dir} has {what}, and only signs can be changed; give a run of a binary network")
+    data = load_images(config.dataset, data_dir or config.data_dir, config.image_size)
     if position.data not in ("", data.fingerprint):
         raise InputError(
             f"{run_dir} was trained with another data set: number, size or labels of the images differ; name the "

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy import spatial, stats
 
 from recu_analysis import by_magnitude, dead_weights, open_run
-from recu_analysis.analysis.deadness import CRITERIA, movement, tail_mask, totals, with_totals
+from recu_analysis.analysis.deadness import CRITERIA, Movement, movement, tail_mask, totals, with_totals
 from recu_analysis.analysis.histogram import weight_histogram
 from recu_analysis.analysis.magnitude import quantile_bins
 from recu_analysis.analysis.selection import WindowSpan
@@ -135,6 +135,29 @@ def test_nan_weights_are_counted_and_their_channels_left_out(tmp_path):
     expected = dead_weights(open_run(synthetic_run(tmp_path / "clean", {"a": clean}, windows=1).path)).iloc[0]
     for name in ("dead_fraction", "silent_fraction_tail", "mobility_core", "autocorrelation"):
         assert row[name] == pytest.approx(expected[name], rel=1e-6), name
+
+
+def test_channels_that_were_not_finite_in_between_are_left_out(tmp_path):
+    """Their weights are finite at both ends, but how far they came is unknown."""
+    walk = random_walk((5, 30), 4)
+    walk[2, 3, 7] = np.nan
+    row = dead_weights(open_run(synthetic_run(tmp_path / "run", {"a": walk}, windows=1).path)).iloc[0]
+    assert (row["counted"], row["weights"], row["nonfinite"]) == (120, 150, 0)
+    clean = np.delete(random_walk((5, 30), 4), 3, axis=1)
+    expected = dead_weights(open_run(synthetic_run(tmp_path / "clean", {"a": clean}, windows=1).path)).iloc[0]
+    for name in ("dead_fraction", "silent_fraction_tail", "mobility_core", "autocorrelation"):
+        assert row[name] == pytest.approx(expected[name], rel=1e-6), name
+
+
+def test_still_is_below_a_tenth_of_the_median_or_without_any_movement():
+    nothing = np.zeros(5)
+
+    def still(*mobility):
+        moved = Movement(nothing, nothing, nothing > 0, nothing > 0, np.array(mobility), 1, None, nothing > 0, 0)
+        return moved.still.tolist()
+
+    assert still(0.04, 0.1, 1.0, 1.0, 1.0) == [True, False, False, False, False]
+    assert still(0.0, 0.0, 0.0, 0.0, 1.0) == [True, True, True, True, False]
 
 
 def test_a_layer_of_one_weight_is_no_error(tmp_path):

@@ -192,3 +192,29 @@ def test_a_tail_that_is_held_beyond_a_clamp_moves_less_than_noise_moves_it():
         tail = far(start)
         ratios.append(path[tail].mean() / path[~tail].mean())
     assert ratios[1] < ratios[0] - 0.015
+
+
+@pytest.mark.parametrize(
+    ("kind", "sizes", "known"),
+    [
+        ("falls", [5.0] * 10 + [2.0] * 10 + [1.0] * 20, True),
+        ("rises", [0.5] * 10 + [1.0] * 10 + [3.0] * 20, True),
+        ("bursts within the windows", ([20.0] + [0.0] * 39) * 4, False),
+    ],
+)
+def test_the_null_of_locked_signs_has_noise_of_each_windows_size(tmp_path, kind, sizes, known):
+    """Noise of one size would leave 0.1 fewer or more; where noise changes within a window, the null is not told."""
+    made = synthetic_run(
+        tmp_path / "run",
+        {"a": noise((32, 300), len(sizes), sizes=sizes)},
+        windows=4,
+        transform=CENTERED,
+        decay_time=DECAY,
+        momentum=0.9,
+    )
+    flips = ra.flip_table(made.path)
+    before = flips[:-1]
+    assert before["locked_fraction_null"].notna().all() == known, kind
+    if known:
+        np.testing.assert_allclose(before["locked_fraction_null"], before["locked_fraction"], atol=0.04)
+    assert flips["locked_fraction_null"].iloc[-1] == 1.0

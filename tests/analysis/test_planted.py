@@ -79,7 +79,7 @@ def test_scale_and_shape_are_found(tmp_path, shape):
     run = open_run(synthetic_run(tmp_path / "run", {"a": layer.history}, windows=1, transform=transform).path)
     row = layer_table(run).iloc[-1]
     assert row["gennorm_shape"] == pytest.approx(shape, rel=0.04)
-    # E|w| over the root of E w^2 of a generalised normal, in the unit that target 2 sets.
+    # E|w| over the root of E w^2 of a generalized normal, in the unit that target 2 sets.
     expected = 2.0 * np.sqrt(2.0) * gamma(2 / shape) / np.sqrt(gamma(1 / shape) * gamma(3 / shape))
     assert row["b_hat"] == pytest.approx(expected, rel=0.02)
     own = layer.history[-1, 0] / 0.5  # the first channel's unit

@@ -177,7 +177,7 @@ def test_layers_are_known_by_the_tensors_beside_them(tmp_path, codebase):
     np.testing.assert_allclose(run.windows[0]["1"].operand, expected.detach().float().numpy(), rtol=1e-6)
 
 
-def test_flat_weights_take_their_channels_from_the_normalisation_behind_them(tmp_path):
+def test_flat_weights_take_their_channels_from_the_normalization_behind_them(tmp_path):
     block = nn.Module()
     block.binary_conv, block.bn1 = codebases.bi_real(), nn.BatchNorm2d(4)
     save(tmp_path / "a.pth", block)

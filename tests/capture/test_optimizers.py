@@ -14,7 +14,7 @@ OPTIMIZERS = {
     "fused adam": lambda model: torch.optim.Adam(model.parameters(), lr=0.1, fused=True),
 }
 #: Batches whose gradients overflow: one, two in a row, the last one. Not the first: torch's fused SGD leaves its
-#: momentum uninitialised where that is skipped, and the training then differs from one process to the next.
+#: momentum uninitialized where that is skipped, and the training then differs from one process to the next.
 SKIPPED = (1, 4, 5, 9)
 
 

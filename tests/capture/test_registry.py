@@ -153,7 +153,7 @@ def test_tied_weights_are_taken_once_and_said_so():
     assert table["why"][1] == "shares its weight with 0"
 
 
-def test_a_binarising_parametrization_is_recognised(tmp_path):
+def test_a_binarizing_parametrization_is_recognized(tmp_path):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3))
     parametrize.register_parametrization(model[0], "weight", Binarize())

@@ -11,7 +11,7 @@ from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import run_cli
 from tests.editing import edit_run, marks_of, write_marks
 
-#: Colours, a title of the window, a line break, one byte of C1, a mark that turns the direction of writing.
+#: Colors, a title of the window, a line break, one byte of C1, a mark that turns the direction of writing.
 EVIL = "\x1b[31m\x1b]0;t\x07\nwindows 9\r\x9b2J\u202egnp\u2028[/b]"
 
 

@@ -108,7 +108,7 @@ def test_it_draws_a_run_a_path_or_a_table_into_the_axes(run, name):
         said += [text.get_text() for text in axes.texts]
         assert name in NEVER_LABELED or any("named" in each for each in said), said
     for wrong, fact in [
-        ({"colour": "red"}, "did you mean .*color"),
+        ({"color": "red"}, "did you mean .*color"),
         ({"ax": [1]}, "one matplotlib Axes"),
         ({"palette": "red"}, "palette|colors"),
     ]:

@@ -13,4 +13,4 @@ def test_scores_are_drawn_with_the_last_window_unless_told(tmp_path):
     axes = ra.plot_scores(run, layer="second", ax=Figure().subplots())
     first = ra.plot_scores(run, layer="second", windows=0, ax=Figure().subplots())
     assert axes.texts[0].get_text() != first.texts[0].get_text()
-    assert [line.get_label() for line in axes.get_lines()] == ["Laplace", "normal", "generalised normal"]
+    assert [line.get_label() for line in axes.get_lines()] == ["Laplace", "normal", "generalized normal"]

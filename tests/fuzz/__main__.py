@@ -19,10 +19,11 @@ import traceback
 import warnings
 from pathlib import Path
 
+from recu_analysis.training.data.loading import DATASETS
 from tests.cli_runner import Done, run_cli
 from tests.fuzz import inputs, mutations
 
-#: Seconds and bytes beyond those at the start that one input may take.
+#: Seconds of the processor, and bytes beyond those at the start that one input may take.
 SECONDS, MEMORY = 60, 6 * 2**30
 #: Commands that read a run; those of TABLES print numbers of it.
 TABLES = (
@@ -39,7 +40,10 @@ READING = (
     ("compare", "RUN", "OTHER", "--curves"),
     ("thin", "RUN", "--windows", "0,2,4", "-o", "NEW"),
 )
+LEVELS = (("levels", "RUN", "--format", "csv"), ("levels", "RUN"), *READING)
 IMPORTING = (("import", "RUN", "--run-dir", "NEW"), ("layers", "RUN/e0.pth"))
+#: A training that reads a data set.
+SHORTLY = ("--epochs", "1", "--warm-up", "0", "--batch-size", "64", "--device", "cpu", "--quiet")
 #: Words for command lines.
 WORDS = (
     *("--layer", "--windows", "--columns", "--format", "-o", "--quiet", "--color", "--debug", "--jobs", "--tail-tau"),
@@ -88,7 +92,7 @@ class Fuzzer:
         kept = sorted(self.corpus.iterdir())
         if kept and rng.random() < 0.4:
             file = rng.choice(kept)
-            return file.name.partition("-")[0], file
+            return file.name.rsplit("-", 2)[0], file
         name = rng.choice(sorted(self.whole))
         return name, self.whole[name]
 
@@ -104,7 +108,7 @@ class Fuzzer:
         path = self.room / "input" / name  # named as the whole one, for tables have the name
         shutil.copytree(base, path, symlinks=True)
         change(path, rng)
-        command = rng.choice(IMPORTING if name == "checkpoints" else READING)
+        command = rng.choice(_commands(name))
         done = self._run(command, path, name)
         if done is not None:
             if command in TABLES and not forged:
@@ -120,7 +124,7 @@ class Fuzzer:
         new = self.room / "new"
         places = {"RUN": path, "OTHER": self.whole["walked"], "NEW": new}
         words = [re.sub("^(RUN|OTHER|NEW)", lambda found: str(places[found[1]]), word) for word in command]
-        signal.alarm(SECONDS)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -131,7 +135,7 @@ class Fuzzer:
             self._found(f"{type(error).__name__}: {error!s:.200}", command, path, traceback.format_exc())
             return None
         finally:
-            signal.alarm(0)
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
             for each in (new, *new.parent.glob("new.*")):
                 if each.exists():
                     shutil.rmtree(each) if each.is_dir() else each.unlink()
@@ -172,8 +176,15 @@ class Fuzzer:
         (folder / "told.txt").write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
+def _commands(name: str) -> tuple[tuple[str, ...], ...]:
+    """The commands for an input of this name."""
+    if name in DATASETS:
+        return (("train", "--dataset", name, "--data-dir", "RUN", "--run-dir", "NEW", *SHORTLY),)
+    return {"checkpoints": IMPORTING, "ternary": LEVELS}.get(name, READING)
+
+
 def _slow(*_: object) -> None:
-    raise Slow(f"more than {SECONDS} seconds")
+    raise Slow(f"more than {SECONDS} seconds of the processor")
 
 
 def main() -> None:
@@ -184,7 +195,7 @@ def main() -> None:
     parser.add_argument("--place", type=Path, default=Path(".fuzz"), help="folder of the corpus and of findings")
     asked = parser.parse_args()
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
-    signal.signal(signal.SIGALRM, _slow)
+    signal.signal(signal.SIGPROF, _slow)
     fuzzer = Fuzzer(asked.place, seed)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))

@@ -1,16 +1,23 @@
-"""What the fuzzer begins with: small whole runs of every origin, and checkpoints."""
+"""What the fuzzer begins with: small whole runs of every origin, checkpoints, and data sets."""
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 
 import recu_analysis as ra
 from recu_analysis.nn import BinaryLinear
 from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.training.data import cifar
+from tests.capture.level_layers import tiny
 from tests.editing import marks_of, write_marks
 from tests.store.recording import record
+from tests.store.sharding import cut
+from tests.training import cifar_files
 
 #: Numbers of windows to keep of a run with five.
 KEPT = (0, 2, 4)
@@ -33,12 +40,42 @@ def _sampled(path: Path) -> Path:
     model = nn.Sequential(nn.Linear(6, 8), BinaryLinear(8, 8))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     with ra.record(model, optimizer, path / "sampled", channels=0.5, quantities=("gradient-stats",)) as recorder:
-        for at in range(4):
-            optimizer.zero_grad()
-            model(torch.randn(8, 6)).square().mean().backward()
-            optimizer.step()
-            recorder.mark(epoch=at)
+        _train(model, optimizer, recorder, 6)
     return path / "sampled"
+
+
+def _ternary(path: Path) -> Path:
+    model = tiny("bitnet")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    with ra.record(model, optimizer, path / "ternary") as recorder:
+        _train(model, optimizer, recorder, model[0].in_features)
+    return path / "ternary"
+
+
+def _train(model: nn.Module, optimizer: torch.optim.Optimizer, recorder: ra.Recorder, inputs: int) -> None:
+    for at in range(4):
+        optimizer.zero_grad()
+        model(torch.randn(8, inputs)).square().mean().backward()
+        optimizer.step()
+        recorder.mark(epoch=at)
+
+
+def _photographs(path: Path) -> None:
+    """Two classes in train and in val, of four images each."""
+    for part in ("train", "val"):
+        for number, name in enumerate(("cat", "dog")):
+            (path / part / name).mkdir(parents=True)
+            for image in range(4):
+                pixels = np.random.default_rng([number, image]).integers(0, 256, (20, 24, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(path / part / name / f"{image}.png")
+
+
+def _archives(path: Path) -> None:
+    """CIFAR-10 of a few images, which pass as the published ones from here on."""
+    for name, kind in cifar.PUBLISHED.items():
+        cifar.PUBLISHED[name] = replace(kind, images=cifar_files.IMAGES, tested=cifar_files.TESTED)
+    path.mkdir()
+    cifar_files.write(path, "cifar10", python=True)
 
 
 def _checkpoints(path: Path) -> Path:
@@ -60,5 +97,9 @@ def make(path: Path) -> dict[str, Path]:
         ra.thin(walked, windows=KEPT, output=path / "thinned")
         ra.import_checkpoints(checkpoints, path / "imported")
         _sampled(path)
+        _ternary(path)
+        cut(synthetic_run(path / "sharded", walks(7), windows=4).path, 2)
+        _archives(path / "cifar10")
+        _photographs(path / "image-folder")
         synthetic_run(path / "statistics", walks(5), windows=2, gradient_stats=True)
     return {file.name: file for file in sorted(path.iterdir())}

@@ -12,6 +12,7 @@ from torch.nn import functional
 import recu_analysis as ra
 from recu_analysis.errors import RunExistsError
 from recu_analysis.nn import BinaryConv2d
+from recu_analysis.nn.quantized import TernaryLinear, absmean_ternary, eight_bits
 from tests.integrations.same_windows import QUANTITIES, assert_same_windows
 
 pytestmark = [pytest.mark.extras, pytest.mark.filterwarnings("ignore")]  # the library's warnings are not ours
@@ -289,3 +290,24 @@ def test_linear_layers_of_bitnet_are_recorded_with_their_own_states(tmp_path):
     assert [spec.verified for spec in run.header.layers] == [True, True]
     np.testing.assert_array_equal(run.window(1)["0"].states, history[-1])
     assert run.window(1)["0"].flips.sum() >= sum((b != a).sum() for a, b in itertools.pairwise(history)) > 0
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_our_ternary_layer_computes_what_that_of_transformers_does(bias):
+    from transformers.integrations.bitnet import ActQuant, AutoBitLinear, WeightQuant
+
+    torch.manual_seed(0)
+    theirs, ours = AutoBitLinear(24, 16, bias=bias, online_quant=True), TernaryLinear(24, 16, bias=bias)
+    ours.load_state_dict(theirs.state_dict())
+    inputs = torch.randn(3, 5, 24)
+    given = [inputs.clone().requires_grad_() for _ in range(2)]
+    outputs = [layer(values) for layer, values in zip((theirs, ours), given, strict=True)]
+    upstream = torch.randn_like(outputs[0])
+    for output in outputs:
+        output.backward(upstream)
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(given[1].grad, given[0].grad, rtol=1e-6, atol=1e-6)
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(absmean_ternary(theirs.weight), WeightQuant.apply(theirs.weight), rtol=1e-6, atol=0)
+    torch.testing.assert_close(eight_bits(inputs), ActQuant.apply(inputs), rtol=1e-6, atol=1e-7)

@@ -249,7 +249,7 @@ def test_content_of_another_kind_is_said_in_one_sentence(path, content, text):
     assert "\n" not in str(caught.value)
 
 
-def test_files_of_before_batch_normalisation_counted_are_taken(trained, path):
+def test_files_of_before_batch_normalization_counted_are_taken(trained, path):
     model = trained[0]
     state = {key: value for key, value in model.state_dict().items() if not key.endswith("num_batches_tracked")}
     torch.save({"state_dict": state}, path)

@@ -1,4 +1,4 @@
-"""The networks beside ResNet-20: the authors' names, order, counts, initialisation and shortcuts; the real twins."""
+"""The networks beside ResNet-20: the authors' names, order, counts, initialization and shortcuts; the real twins."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def norm(*channels):
 LATENT_18 = 9 * (4 * 64**2 + 64 * 128 + 3 * 128**2 + 128 * 256 + 3 * 256**2 + 256 * 512 + 3 * 512**2)
 LATENT_34 = 9 * (6 * 64**2 + 64 * 128 + 7 * 128**2 + 128 * 256 + 11 * 256**2 + 256 * 512 + 5 * 512**2)
 LATENT_VGG = 9 * (128 * 128 + 128 * 256 + 256 * 256 + 256 * 512 + 512 * 512)
-#: Outputs of all binary convolutions: as many entries of alpha, and as many channels of their normalisation.
+#: Outputs of all binary convolutions: as many entries of alpha, and as many channels of their normalization.
 OUT_18, OUT_34, OUT_VGG = 4 * (64 + 128 + 256 + 512), 6 * 64 + 8 * 128 + 12 * 256 + 6 * 512, 128 + 2 * 256 + 2 * 512
-#: The real 1x1 convolutions of the shortcuts, with their normalisation.
+#: The real 1x1 convolutions of the shortcuts, with their normalization.
 DOWN = 64 * 128 + 128 * 256 + 256 * 512 + norm(128, 256, 512)
 STEM = 3 * 64 * 49 + norm(64)
 #: move0, move1, move2 and the slopes of the PReLU of 16 blocks.
@@ -197,7 +197,7 @@ def test_reactnet_starts_uniform_as_torch_has_it(networks):
 
 
 def silence(*norms):
-    """Make batch normalisations put out zero, so that only the shortcuts are left."""
+    """Make batch normalizations put out zero, so that only the shortcuts are left."""
     for module in norms:
         nn.init.zeros_(module.weight)
         nn.init.zeros_(module.bias)
@@ -241,7 +241,7 @@ def test_a_block_of_reactnet_moves_bends_and_moves_again():
     torch.testing.assert_close(seen[0], values + block.move0.bias)
 
 
-def test_vgg_pools_before_it_normalises():
+def test_vgg_pools_before_it_normalizes():
     network = build_network("vgg_small", 2)
     sizes = {}
     for index in range(6):

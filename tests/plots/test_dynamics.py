@@ -30,7 +30,7 @@ def test_one_line_a_run(magnitude, axes, quantity, factor):
         assert np.allclose(line.get_ydata(), factor * rows[quantity])
 
 
-def test_runs_differ_in_colour_and_marker(magnitude, axes):
+def test_runs_differ_in_color_and_marker(magnitude, axes):
     by_magnitude(magnitude, quantity="mobility", ax=axes)
     first, second = runs_of(axes)
     assert first.get_marker() != second.get_marker()

@@ -11,7 +11,7 @@ from recu_analysis.plots.heat_map import binned, heat_map, limits_of
 
 
 @pytest.mark.parametrize(("low", "scale"), [(0.004, "linear"), (0.001, "linear"), (0.0005, "log"), (0.00001, "log")])
-def test_the_colour_bar_has_numbers_and_is_logarithmic_only_over_a_decade(axes, low, scale):
+def test_the_color_bar_has_numbers_and_is_logarithmic_only_over_a_decade(axes, low, scale):
     data = pd.DataFrame({"layer": ["a", "b"], "epoch": [1, 1], "mobility": [low, 0.009]})
     heat_map(data, quantity="mobility", ax=axes)
     axes.figure.draw_without_rendering()

@@ -1,4 +1,4 @@
-"""Colours that are told apart in grey."""
+"""Colors that are told apart in grey."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def luminance(color: str) -> float:
     return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
-def test_colours_differ_in_grey():
+def test_colors_differ_in_grey():
     assert luminance(TAIL) - luminance(CORE) > 0.15
     assert luminance(CORE) - luminance(DEAD) > 0.25
     assert np.abs(np.diff([luminance(color) for color in RUN_COLORS])).min() > 0.1

@@ -28,7 +28,7 @@ def measured() -> pd.DataFrame:
     return pd.concat([pd.DataFrame(rows).assign(layer=name) for name in ("a", "b")])
 
 
-def test_error_curves_are_exact_and_printed_in_the_colour_of_their_scale(curves, axes):
+def test_error_curves_are_exact_and_printed_in_the_color_of_their_scale(curves, axes):
     theory.quantization_error(curves, ax=axes)
     lines = axes.get_lines()
     assert len(lines) == 5  # two scales, two forms, and the vertical line

@@ -19,7 +19,7 @@ from recu_analysis.plots.weights import dead_weight_histogram
 
 
 def steps(axes):
-    """Heights and colour of each part of the stack, by the first word of its label."""
+    """Heights and color of each part of the stack, by the first word of its label."""
     parts = {}
     for patch in axes.patches:
         if isinstance(patch, StepPatch):
@@ -34,7 +34,7 @@ def frame(core, active, dead, reach=4.0):
 
 
 @pytest.mark.parametrize("where", ["axes", "inset"])
-def test_bars_have_the_counts_and_the_colours(histogram, axes, where):
+def test_bars_have_the_counts_and_the_colors(histogram, axes, where):
     dead_weight_histogram(histogram, ax=axes)
     drawn = steps(axes if where == "axes" else axes.child_axes[0])
     for label, column, color in (

@@ -155,9 +155,9 @@ def test_thinned_it_is_a_run_of_today_and_loses_nothing(tmp_path):
 def test_a_field_called_seal_is_not_taken_for_one(tmp_path):
     shutil.copytree(CORPUS / "whole", tmp_path / "run")
     file = tmp_path / "run/run.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"seal": "abc", "colour": "red"}))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"seal": "abc", "color": "red"}))
     thinned = thin(open_run(tmp_path / "run"), windows=[0, 6], output=tmp_path / "thin")
-    assert thinned.header.more == {"colour": "red"}
+    assert thinned.header.more == {"color": "red"}
 
 
 def test_its_windows_merge_as_ever():

@@ -180,11 +180,11 @@ def test_every_row_is_read_checked_and_merged_by_its_rule(tmp_path_factory, leng
 
 def test_rows_of_a_later_version_survive_thin_and_verify(tmp_path):
     run, states = written(tmp_path / "run", np.random.default_rng(1), [2, 3, 1], rows_of(["path"]) | STRANGE)
-    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"colour": "red"}])
+    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"color": "red"}])
     run = open_run(tmp_path / "run")
     thinned = thin(run, windows=[0, 2, 3], output=tmp_path / "thin")
     assert thinned.header.more == {"mascot": "cat"}
-    assert thinned.header.layers[0].more == {"colour": "red"}
+    assert thinned.header.layers[0].more == {"color": "red"}
     assert thinned.header.quantities == run.header.quantities
     assert set(verify(thinned.path)["verdict"]) == {"whole"}
     record = thinned.windows[1]["a"]
@@ -197,7 +197,7 @@ def test_rows_of_a_later_version_survive_thin_and_verify(tmp_path):
 
 def test_a_resumption_keeps_what_it_does_not_know(tmp_path):
     written(tmp_path / "run", np.random.default_rng(4), [1], rows_of(()))
-    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"colour": "red"}])
+    edit_run(tmp_path / "run", mascot="cat", layers=[run_json(tmp_path / "run")["layers"][0] | {"color": "red"}])
     before = (tmp_path / "run/run.json").read_bytes()
     RunWriter(tmp_path / "run", [SPEC], configuration={}, environment={}, quantities=rows_of(()), resume=1).close()
     assert (tmp_path / "run/run.json").read_bytes() == before

@@ -1,4 +1,4 @@
-"""Fits of Laplace, normal and generalised normal against scipy, and the memory that they take."""
+"""Fits of Laplace, normal and generalized normal against scipy, and the memory that they take."""
 
 import math
 import tracemalloc

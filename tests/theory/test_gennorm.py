@@ -1,4 +1,4 @@
-"""The shape of a generalised normal against scipy's fit, over shapes, sizes, dtypes and layouts."""
+"""The shape of a generalized normal against scipy's fit, over shapes, sizes, dtypes and layouts."""
 
 import math
 

@@ -43,7 +43,7 @@ def test_digits_are_split_by_class_and_always_alike(digits):
     assert torch.equal(again.train_labels, digits.train_labels)
 
 
-def test_digits_are_normalised_by_the_training_part(digits):
+def test_digits_are_normalized_by_the_training_part(digits):
     images = digits.train_images
     assert images.shape == (1437, 3, 16, 16)
     assert images.dtype == torch.float32
@@ -156,7 +156,7 @@ def small_fashion(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_fashion_mnist_is_padded_normalised_and_in_three_channels(small_fashion):
+def test_fashion_mnist_is_padded_normalized_and_in_three_channels(small_fashion):
     dataset = load_dataset("fashion-mnist", str(small_fashion))
     assert dataset.train_images.shape == (12, 3, 32, 32)
     assert dataset.val_images.shape == (4, 3, 32, 32)

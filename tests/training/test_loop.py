@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from recu_analysis.analysis.layers import layer_table
+from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.errors import (
     DamagedError,
     InputError,
     RecuError,
+    RunExistsError,
     StoreError,
 )
 from recu_analysis.nn import BINARIZERS, BinaryConv2d, build_network
@@ -23,6 +25,7 @@ from recu_analysis.training import checkpoint, loop
 from recu_analysis.training.config import TrainingConfig
 from recu_analysis.training.data import batches
 from recu_analysis.training.loop import evaluate, train
+from recu_analysis.training.optim import build
 from recu_analysis.training.step import Step
 from tests.training.short_training import BATCHES, SETTINGS, stop_after, times_of_files
 
@@ -46,6 +49,8 @@ def state(run_dir):
         (BATCHES + 2, {"optimizer": "adam", "lr": 0.01, "schedule": "linear"}),
         (2 * BATCHES + 1, {"channels_last": True, "accumulate": 2, "schedule": "step", "center": False}),
         (2 * BATCHES + 1, {"binarizer": "ir-net", "control": "labels"}),
+        (2 * BATCHES + 1, {"levels": 3}),
+        (BATCHES + 2, {"bits": 3, "lr": 0.01, "optimizer": "adamw"}),
         (BATCHES + 2, {"quantile": "empirical", "alpha": "analytic", "scale": None, "scale_activations": False}),
     ],
 )
@@ -202,10 +207,33 @@ def test_a_run_stopped_in_its_first_epoch_begins_anew(tmp_path):
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, BATCHES, 2 * BATCHES]
 
 
-def test_a_real_valued_twin_is_refused_before_anything_is_made(tmp_path):
-    with pytest.raises(InputError, match=r"resnet20-real.*no binary layers"):
-        train(TrainingConfig(**SETTINGS, network="resnet20-real"), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
+def test_a_real_valued_twin_is_trained_and_resumed_without_a_recording(tmp_path):
+    config = TrainingConfig(**SETTINGS, network="resnet20-real")
+    whole = train(config, tmp_path / "whole")
+    part = train(config, tmp_path / "parts", should_stop=stop_after(BATCHES + 2))
+    assert (part.stopped, part.epochs) == (True, 1)
+    rest = train(config, tmp_path / "parts", resume=True)
+    assert (rest.epochs, rest.val_top1) == (3, whole.val_top1)
+    assert state(tmp_path / "parts") == state(tmp_path / "whole")
+    assert not (tmp_path / "whole/run.json").exists()
+    with pytest.raises(RunExistsError, match="--overwrite"):
+        train(config, tmp_path / "whole")
+    train(replace(config, epochs=2), tmp_path / "whole", overwrite=True)
+    assert checkpoint.load_position(tmp_path / "whole").epochs == 2
+
+
+def test_a_twin_decays_the_weights_that_the_other_network_binarizes():
+    model, optimizer = build(TrainingConfig(network="resnet20-real"), 10, torch.device("cpu"))
+    named = {id(parameter): name for name, parameter in model.named_parameters()}
+    binary = build_network("resnet20")
+    expected = [f"{layer.name}.weight" for layer in binary_layers(binary)]
+    assert [named[id(each)] for each in optimizer.param_groups[0]["params"]] == expected
+    assert len(expected) == 18
+
+
+def test_an_epoch_may_have_fewer_updates_than_the_images_give(tmp_path):
+    train(TrainingConfig(**SETTINGS, epoch_updates=2), tmp_path / "run")
+    assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, 2, 4, 6]
 
 
 def test_a_run_that_was_only_recorded_cannot_be_resumed(tmp_path):

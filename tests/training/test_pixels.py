@@ -1,4 +1,4 @@
-"""Pixels of uint8: their moments, their normalisation and augmentation against numpy loops, and a training on them."""
+"""Pixels of uint8: their moments, their normalization and augmentation against numpy loops, and a training on them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_channel_of_one_value_can_still_be_divided():
     assert (mean[2], std[2]) == (9.0, 1.0)
 
 
-def test_batches_stay_pixels_until_they_are_normalised(data):
+def test_batches_stay_pixels_until_they_are_normalized(data):
     pixels, labels = data.train_batch(torch.tensor([4, 0, 49]))
     assert pixels.dtype == torch.uint8
     assert torch.equal(pixels, data.train_images[[4, 0, 49]])
@@ -93,11 +93,11 @@ def test_augmented_pixels_are_shifted_and_mirrored_with_a_black_border(data, mir
 
 
 @pytest.mark.parametrize("augment", [False, True])
-def test_a_training_on_pixels_is_one_on_images_normalised_before(tmp_path, monkeypatch, data, augment):
+def test_a_training_on_pixels_is_one_on_images_normalized_before(tmp_path, monkeypatch, data, augment):
     config = TrainingConfig(epochs=1, warm_up=0, batch_size=25, augment=augment, device="cpu")
 
     class Before(Dataset):
-        """The same batches, normalised before anything else sees them."""
+        """The same batches, normalized before anything else sees them."""
 
         def train_batch(self, indices, *, augment=False):
             pixels, labels = super().train_batch(indices, augment=augment)

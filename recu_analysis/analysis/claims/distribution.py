@@ -65,7 +65,7 @@ SCHEDULE = (0.85, 0.99)
 
 
 def laplace(runs: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
-    """C2: shape of the generalised normal fitted to z, if little is left of the initial weights."""
+    """C2: shape of the generalized normal fitted to z, if little is left of the initial weights."""
     each = (gather(_initial_null(run, layers, windows), shape_query(run, layers, windows)) for run in runs)
     found = gather(*each)
     return found.then(lambda each: _laplace(runs, each))
@@ -88,16 +88,16 @@ def _laplace(runs: Sequence[Run], found: Sequence[tuple[float, list[Shape]]]) ->
         if math.isnan(null):
             return cannot_tell(
                 f"{run.name} began with weights that have no z, such as constant weights, so it is unknown how much is "
-                "left of the initialisation"
+                "left of the initialization"
             )
         if null > LONG_ENOUGH:
             return cannot_tell(
                 f"the null autocorrelation of the initial weights is {null:.2f} in {run.name}, above 1/2, so the "
-                "shape is still that of the initialisation; train longer"
+                "shape is still that of the initialization; train longer"
             )
     estimate = pooled(values)
     shown = (
-        f"shape of the generalised normal of z (1 Laplace, 2 normal), median layer{omitted_layers(values)}, at the end"
+        f"shape of the generalized normal of z (1 Laplace, 2 normal), median layer{omitted_layers(values)}, at the end"
     )
     if not gennorm.within_range(estimate.estimate):
         near = "large shapes, which tend to the uniform distribution" if estimate.estimate else "the smallest shapes"

@@ -10,9 +10,9 @@ FITS = (
     Statistic("b_star", "target scale b*", "Scale b that the layer's standardization sets.", digits=3),
     Statistic("b_hat", "scale b_hat", "Mean |w~| over the measured channels (Eq. 11).", "unit of w~", digits=3),
     Statistic("b_ratio", "b_hat / b*", "Scale of the weights divided by the layer's target scale.", digits=3),
-    Statistic("shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3),
+    Statistic("shape", "shape", "Shape of the generalized normal fitted to z: 1 is Laplace, 2 is normal.", digits=3),
     Statistic(
-        "gennorm_shape", "shape", "Shape of the generalised normal fitted to z: 1 is Laplace, 2 is normal.", digits=3
+        "gennorm_shape", "shape", "Shape of the generalized normal fitted to z: 1 is Laplace, 2 is normal.", digits=3
     ),
     Statistic(
         "scale_ratio", "sqrt(2) E|z|", "sqrt(2) x mean |z|: 1 for Laplace weights, 1.128 for normal weights.", digits=3
@@ -29,7 +29,7 @@ FITS = (
     Statistic(
         "aic_normal", "AIC, normal", "AIC of the normal minus AIC of the Laplace; if positive, the Laplace fits better."
     ),
-    Statistic("aic_gennorm", "AIC, generalised normal", "AIC of the generalised normal minus AIC of the Laplace."),
+    Statistic("aic_gennorm", "AIC, generalized normal", "AIC of the generalized normal minus AIC of the Laplace."),
 )
 #: The weights after the clamp.
 CLAMP = (

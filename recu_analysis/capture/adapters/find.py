@@ -131,6 +131,8 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
             if candidate.name in verdicts:
                 continue
             verdict = candidate.judge(patterns)
+            if verdict.layer is not None and not verdict.layer.quantizer.binary:
+                verdict = _unless_tied(verdict, verdict.layer, model)
             if verdict.layer is not None:
                 first = owners.setdefault(id(verdict.layer.parameter), verdict.name)
                 if first != verdict.name:
@@ -139,6 +141,19 @@ def _verdicts(model: torch.nn.Module, patterns: Sequence[str] | None) -> list[Ve
                     )
             verdicts[verdict.name] = verdict
     return list(verdicts.values())
+
+
+def _unless_tied(verdict: Verdict, layer: BinaryLayer, model: torch.nn.Module) -> Verdict:
+    """The verdict; a refusal if a module without levels, such as an embedding, has the same weight."""
+    for name, module in plain_modules(model):
+        holds = any(each is layer.parameter for each in module.parameters(recurse=False))
+        if holds and module is not layer.module and not any(adapter.fits(module) for adapter in registered()):
+            why = (
+                f"its weight is also that of {name} ({type(module).__name__}), which uses it unquantized; give each "
+                "its own weight (tie_word_embeddings=False)"
+            )
+            return replace(verdict, layer=None, why=why, refused=True)
+    return verdict
 
 
 def _candidates(name: str, module: torch.nn.Module) -> Iterator[Candidate]:

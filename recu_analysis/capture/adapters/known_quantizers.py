@@ -10,6 +10,7 @@ import torch
 
 from recu_analysis.capture.adapters.registry import adapter
 from recu_analysis.errors import InputError
+from recu_analysis.nn.quantized import QuantizedConv2d, TernaryLinear
 from recu_analysis.theory.levels import Quantizer
 from recu_analysis.theory.standardize import WeightTransform
 
@@ -19,6 +20,13 @@ _IN_16_BITS = (
 )
 #: The published BitNet b1.58 makes 0 of the two small weights; BitNet makes no weight 0.
 _PROBE = ((-2.0, -0.1, 0.1, 2.2),)
+
+
+@adapter("recu-analysis-levels", QuantizedConv2d, TernaryLinear)
+def _own_levels(module: Any) -> Quantizer:
+    """Of recu-analysis, with more than two levels."""
+    quantizer: Quantizer = module.quantizer
+    return quantizer
 
 
 @adapter("bitnet-ternary", "AutoBitLinear")

@@ -65,6 +65,11 @@ class Dataset:
         _check_part("validation", self.val_images, self.val_labels, self.classes)
 
     @property
+    def labels_each(self) -> int:
+        """Number of labels of an image."""
+        return 1
+
+    @property
     def fingerprint(self) -> str:
         """xxh3_128 of shapes and labels of both parts, in order.
 
