@@ -52,7 +52,7 @@ def test_a_run_is_no_folder_for_the_demo(tmp_path):
 
 
 def test_a_figure_that_needs_what_was_not_recorded_does_not_stop_the_demo(tmp_path, monkeypatch):
-    monkeypatch.setattr("recu_analysis.figures.FIGURES", dict.fromkeys(["causes", "mask", "table1", "fig3"]))
+    monkeypatch.setattr("recu_analysis.figures.registry.fitting", lambda runs: ["causes", "mask", "table1", "fig3"])
     runs = {"ReCU": ra.open_run(synthetic_run(tmp_path / "run").path)}
     assert _drawn(runs, tmp_path / "figures") == ["fig3"]
     assert (tmp_path / "figures" / "fig3.pdf").exists()
