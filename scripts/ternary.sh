@@ -38,6 +38,5 @@ digits bits2-labels-0 --bits 2 --control labels
 language lm-0 --network ternary-lm
 language lm-real-0 --network ternary-lm-real
 language lm-1 --network ternary-lm --seed 1
-language lm-real-1 --network ternary-lm-real --seed 1
 digits resnet-real-0 --network resnet20-real
 language lm-labels-0 --network ternary-lm --control labels

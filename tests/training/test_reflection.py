@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("few_digits")
 
 def test_reflected_weights_are_counted_and_few_return_without_a_step(tmp_path, monkeypatch):
     train(TrainingConfig(**SETTINGS), tmp_path / "run")
-    monkeypatch.setattr(trained_run, "load_dataset", loop.load_dataset)
+    monkeypatch.setattr(trained_run, "load_images", loop.load_dataset)
     trained = load_trained_run(tmp_path / "run", torch.device("cpu"))
     run = ra.open_run(tmp_path / "run")
     draws = drawer(run, choose(run, None), run.header.layers[:3], WEIGHT_GROUPS, 0.85, seed=0)
@@ -63,7 +63,7 @@ def test_reflected_weights_are_counted_and_few_return_without_a_step(tmp_path, m
 
 
 def test_validation_images_are_spaced_over_the_data():
-    data = trained_run.load_dataset("digits")
+    data = trained_run.load_images("digits")
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(data.val_images[0].numel(), 10))
     trained = trained_run.TrainedRun(TrainingConfig(), 1, 1, data, model, None, torch.device("cpu"))
     (part,) = list(trained.validation(10)(model))
