@@ -21,7 +21,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 $(EXTRAS): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,accelerate,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"' torchao brevitas
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,accelerate,lightning,tensorboard,transformers,wandb]' 'triton; sys_platform == "linux"' torchao
 	touch $(EXTRAS)
 
 $(DISTRIBUTED): $(READY)
