@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import numpy as np
 
 from recu_analysis.analysis.deadness import TAIL_TAU, Movement, tail_mask
 from recu_analysis.analysis.differences import STATISTICS
 from recu_analysis.analysis.distance import RATIOS, channel_sums
+from recu_analysis.store.channels import Sampling
 from recu_analysis.store.header import LayerSpec
 from recu_analysis.theory.intervals import difference, over_channels, over_layers, student
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 #: Weights of a 3x3 channel with 16 inputs; channels from which the true value is computed; repetitions.
 WEIGHTS, POPULATION, REPETITIONS = 144, 20_000, 1000
 CHANNELS = (16, 64, 256)
+#: Share of the channels that is recorded, of layers with so many.
+SHARE, SAMPLED = 0.05, (160, 256, 512)
 #: Number of layers for the median, each with its own tail.
 LAYERS = 6
 UPDATES = 100
@@ -32,28 +35,48 @@ SEEDS, COMPARISONS = 3, 20_000
 SHOWN = ("mobility_ratio", "flip_risk_ratio", "distance_ratio_tail")
 
 
-def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Values:
-    """Sums over the channels of a simulated layer whose tail is slower by about a factor.
+class Layer(NamedTuple):
+    """What simulated weights did, each of shape (channels, WEIGHTS)."""
+
+    z: Values
+    z_end: Values
+    flips: NDArray[np.bool_]
+    mobility: Values
+
+
+def layer_of(generator: np.random.Generator, channels: int, slowing: float) -> Layer:
+    """A simulated layer whose tail is slower by about a factor.
 
     The pace of a channel and the slowing of its tail are log-normal; all weights of a channel share them.
     """
     pace = np.exp(generator.normal(0.0, 0.4, size=(channels, 1)))
     slowed = slowing * np.exp(generator.normal(0.0, 0.3, size=(channels, 1)))
     z = generator.laplace(scale=np.sqrt(0.5), size=(channels, WEIGHTS))
-    tail = tail_mask(z.reshape(-1), TAIL_TAU)
-    rate = (pace * np.where(tail.reshape(z.shape), slowed, 1.0)).reshape(-1)
-    mobility = rate * generator.gamma(4.0, 0.25, size=z.size) / UPDATES
-    z_end = 0.7 * z.reshape(-1) + 0.7 * rate * generator.normal(size=z.size)
-    flips = ((z.reshape(-1) < 0) != (z_end < 0)) | (generator.random(z.size) < 0.2 * np.exp(-np.abs(z.reshape(-1))))
-    spec = LayerSpec("simulated", (channels, WEIGHTS), "float32", "simulated", None)
+    tail = tail_mask(z.reshape(-1), TAIL_TAU).reshape(z.shape)
+    rate = pace * np.where(tail, slowed, 1.0)
+    mobility = rate * generator.gamma(4.0, 0.25, size=z.shape) / UPDATES
+    z_end = 0.7 * z + 0.7 * rate * generator.normal(size=z.shape)
+    flips = ((z < 0) != (z_end < 0)) | (generator.random(z.shape) < 0.2 * np.exp(-np.abs(z)))
+    return Layer(z, z_end, flips, mobility)
+
+
+def sums_of(generator: np.random.Generator, channels: int, slowing: float) -> Values:
+    """Sums over the channels of a simulated layer whose tail is slower by about a factor."""
+    return sums(layer_of(generator, channels, slowing))
+
+
+def sums(layer: Layer) -> Values:
+    """Sums over the channels of a layer, whose tail is that of its own weights."""
+    z, z_end, flips, mobility = (each.reshape(-1) for each in layer)
+    spec = LayerSpec("simulated", layer.z.shape, "float32", "simulated", None)
     moved = Movement(
-        z=z.reshape(-1),
+        z=z,
         z_end=z_end,
-        tail=tail,
+        tail=tail_mask(z, TAIL_TAU),
         silent=~flips,
         mobility=mobility,
         updates=UPDATES,
-        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility, start=z, spec=spec)),
+        record=cast("MergedRecord", SimpleNamespace(path=UPDATES * mobility, start=layer.z, spec=spec)),
         valid=np.ones(z.size, dtype=np.bool_),
         nonfinite=0,
     )
@@ -73,6 +96,7 @@ def main() -> None:
     generator = np.random.default_rng(5)
     one_layer(generator)
     several(generator)
+    sampled(np.random.default_rng(6))
     over_seeds(generator)
 
 
@@ -108,6 +132,23 @@ def several(generator: np.random.Generator) -> None:
             ends = [over_channels(sums, silent) for sums in (layers[0], layers[-1])]
             differences.append(_holds(difference(*ends), apart))
         print(f"  {channels:8} {_share(medians):>22}{_share(differences):>22}", flush=True)
+
+
+def sampled(generator: np.random.Generator) -> None:
+    """Print how often the intervals of a recorded sample of the channels hold the ratios of the whole layer."""
+    print(f"coverage of the ratios of all channels by 95 % intervals of a recorded sample of {SHARE:g} of them")
+    print("  channels recorded " + "".join(f"{name:>22}" for name in SHOWN))
+    for channels in SAMPLED:
+        hits: dict[str, list[bool]] = {name: [] for name in SHOWN}
+        for seed in range(REPETITIONS):
+            layer = layer_of(generator, channels, 0.6)
+            recorded = list(Sampling(SHARE, seed).of("simulated", channels).recorded)
+            whole = sums(layer).sum(axis=0, keepdims=True)
+            part = sums(Layer(*(each[recorded] for each in layer)))
+            for name in SHOWN:
+                interval = over_channels(part, lambda totals, n=name: RATIOS[n](totals))  # type: ignore[misc]
+                hits[name].append(_holds(interval, float(RATIOS[name](whole)[0])))
+        print(f"  {channels:8} {len(recorded):8} " + "".join(f"{_share(hits[name]):>22}" for name in SHOWN), flush=True)
 
 
 def over_seeds(generator: np.random.Generator) -> None:
