@@ -37,7 +37,7 @@ LETTERS = {
 def shipped() -> Iterator[tuple[str, list[Run], list[Run]]]:
     """Every arm in checkpoints/: its name, its runs, and the baseline of a folder for runs that stop gradients."""
     for folder in sorted(path for path in CHECKPOINTS.iterdir() if path.is_dir()):
-        found = {path.name: ra.open_run(path) for path in sorted(folder.iterdir()) if path.is_dir()}
+        found = {path.name: ra.open_run(path) for path in sorted(folder.iterdir()) if (path / "run.json").exists()}
         runs = {name: run for name, run in found.items() if all(spec.quantizer.binary for spec in run.header.layers)}
         groups = [list(arm.runs.values()) for arm in arms(runs)]
         plain = next((group for group in groups if not stops_gradients(group[0])), [])
