@@ -1,0 +1,208 @@
+"""One bucket of an object store: the few requests that a run needs, tried again, with their errors in a sentence."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import IO, TYPE_CHECKING, Any, NoReturn
+
+from recu_analysis.errors import MissingExtraError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Seconds for which a failing request is tried again: a reader waits for it, a recording goes on meanwhile.
+READ_SECONDS, WRITE_SECONDS = 30.0, 300.0
+#: Seconds after which a request without an answer has failed. A request moves at most PART_BYTES.
+ANSWER_SECONDS = 60.0
+#: A larger object is sent in parts of this size, which are one object when the last one has arrived.
+PART_BYTES = 8 * 2**20
+#: Parts of one object that are sent at once, each held in memory.
+PARTS_AT_ONCE = 4
+#: One of these shows that the environment names credentials, or that none are needed.
+CREDENTIALS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_METADATA_ENDPOINT",
+    "AWS_SKIP_SIGNATURE",
+)
+_NETWORK = "check the network and AWS_ENDPOINT_URL"
+#: Parts of the library's messages, and what they mean. The messages themselves hold addresses and are long.
+_REASONS = {
+    "NoSuchBucket": "there is no such bucket",
+    "NoSuchKey": "it is not there",
+    "status code: 40[13]": "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and the "
+    "rights of the key",
+    "status code: 404": "it is not there",
+    "BadScheme": "AWS_ENDPOINT_URL is not https; AWS_ALLOW_HTTP=true allows http",
+    "dns error": f"the name of its server is not known; {_NETWORK}",
+    "ConnectionRefused|Connection refused": f"its server refuses the connection; {_NETWORK}",
+    "TimedOut|timed out": f"its server does not answer in time; {_NETWORK}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One object: its bytes, and when it was written, in seconds since 1970."""
+
+    size: int
+    written: float
+
+
+class Bucket:
+    """A bucket, reached with the standard AWS variables of the environment when it is first used.
+
+    All methods raise StoreError if a request fails for good, and MissingExtraError without obstore.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._clients: dict[float, Any] = {}
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Bucket, (self.name,)
+
+    def _client(self, seconds: float) -> Any:
+        if seconds not in self._clients:
+            if not any(os.environ.get(name) for name in CREDENTIALS):
+                raise StoreError(
+                    f"s3://{self.name} needs credentials, and the environment has none; set AWS_ACCESS_KEY_ID and "
+                    "AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a bucket that anyone may read"
+                )
+            self._clients[seconds] = _opened(self.name, seconds)
+        return self._clients[seconds]
+
+    def objects(self, folder: str) -> dict[str, Entry]:
+        """Every object below a folder, by its key, in order."""
+        found: dict[str, Entry] = {}
+        try:
+            for page in _library().list(self._client(READ_SECONDS), folder, chunk_size=1000):
+                found |= {each["path"]: _entry(each) for each in page}
+        except Exception as error:
+            self._fail(error, folder, "cannot be listed")
+        return dict(sorted(found.items()))
+
+    def names(self, folder: str) -> list[str]:
+        """Names of what is directly in a folder: objects, and folders with a slash."""
+        try:
+            found = _library().list_with_delimiter(self._client(READ_SECONDS), folder)
+        except Exception as error:
+            self._fail(error, folder, "cannot be listed")
+        below = [f"{each}/" for each in found["common_prefixes"]] + [each["path"] for each in found["objects"]]
+        return sorted(each.removeprefix(f"{folder}/") for each in below)
+
+    def entry(self, key: str) -> Entry | None:
+        """What is known of one object; None if it is not there, or may not be seen."""
+        try:
+            return _entry(_library().head(self._client(READ_SECONDS), key))
+        except (FileNotFoundError, PermissionError):
+            return None
+        except Exception as error:
+            if "PermissionDenied" in type(error).__name__:
+                return None
+            self._fail(error, key, "cannot be read")
+
+    def read(self, key: str, start: int = 0, stop: int | None = None) -> memoryview | None:
+        """The bytes of an object, from `start` up to `stop`; None if it is not there any more."""
+        try:
+            if stop is None:
+                return memoryview(_library().get(self._client(READ_SECONDS), key).bytes())
+            return memoryview(_library().get_range(self._client(READ_SECONDS), key, start=start, end=stop))
+        except FileNotFoundError as error:
+            if "NoSuchBucket" not in str(error):
+                return None
+            self._fail(error, key, "cannot be read")
+        except Exception as error:
+            self._fail(error, key, "cannot be read")
+
+    def put(self, key: str, content: IO[bytes] | bytes) -> None:
+        """Write an object as a whole; what had this key before is replaced at once."""
+        try:
+            _library().put(
+                self._client(WRITE_SECONDS), key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+            )
+        except Exception as error:
+            self._fail(error, key, "cannot be written")
+
+    def create(self, key: str, content: bytes) -> bool:
+        """Write an object unless there is one of this key; return whether the content is now there."""
+        try:
+            _library().put(self._client(READ_SECONDS), key, content, mode="create", use_multipart=False)
+        except Exception as error:
+            # The answer to an earlier try may have been lost, although it wrote the object.
+            there = self.read(key)
+            if there is None:
+                self._fail(error, key, "cannot be written")
+            return there == content
+        return True
+
+    def delete(self, keys: Sequence[str]) -> None:
+        """Delete objects; those that are not there are no error."""
+        try:
+            if keys:
+                _library().delete(self._client(READ_SECONDS), list(keys))
+        except Exception as error:
+            self._fail(error, keys[0], "cannot be deleted")
+
+    def _fail(self, error: Exception, key: str, what: str) -> NoReturn:
+        if isinstance(error, StoreError | MissingExtraError):
+            raise error
+        raise StoreError(f"s3://{self.name}/{key} {what}: {_reason(error)}") from None
+
+
+def _library() -> Any:
+    try:
+        import obstore
+    except ImportError:
+        raise MissingExtraError(
+            'obstore is not installed, which s3:// URLs need; install it with: pip install "recu-analysis[s3]"'
+        ) from None
+    return obstore
+
+
+def _opened(bucket: str, seconds: float) -> Any:
+    """The library's client of a bucket; it reads the credentials from the environment."""
+    _library()
+    from obstore.store import S3Store
+
+    http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1", "yes", "on"}
+    try:
+        return S3Store(
+            bucket,
+            client_options={
+                "allow_http": http,
+                "timeout": timedelta(seconds=min(ANSWER_SECONDS, seconds)),
+                "connect_timeout": timedelta(seconds=min(5.0, seconds)),
+            },
+            retry_config={
+                "max_retries": 1000,  # the time alone ends the tries
+                "retry_timeout": timedelta(seconds=seconds),
+                "backoff": {
+                    "init_backoff": timedelta(seconds=0.1),
+                    "max_backoff": timedelta(seconds=min(15.0, seconds / 4)),
+                    "base": 2,
+                },
+            },
+        )
+    except Exception as error:
+        raise StoreError(
+            f"s3://{bucket} cannot be used: a setting in the AWS_ variables of the environment is not valid"
+        ) from error
+
+
+def _entry(each: Any) -> Entry:
+    return Entry(each["size"], each["last_modified"].timestamp())
+
+
+def _reason(error: Exception) -> str:
+    """What a message of the library means, without the addresses in it."""
+    text = str(error)
+    for pattern, reason in _REASONS.items():
+        if re.search(pattern, text):
+            return reason
+    status = re.search(r"status code: (\d+ [A-Z][A-Za-z ]*)", text)
+    return f"its server answers {status[1].strip()}" if status else f"the connection fails; {_NETWORK}"
