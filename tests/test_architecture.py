@@ -33,7 +33,7 @@ TORCH_FROM = ROOMS.index("nn")
 ALLOWED_THIRD_PARTY = {
     "errors": set(),
     "theory": {"numpy", "scipy", "numba"},
-    "store": {"numpy", "safetensors", "xxhash", "pandas"},
+    "store": {"numpy", "safetensors", "xxhash", "pandas", "obstore"},
     "testing": {"numpy"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import IO, TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
-from recu_analysis.errors import MissingExtraError, StoreError
+from recu_analysis.errors import MissingExtraError, RecuError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Seconds for which a failing request is tried again: a reader waits for it, a recording goes on meanwhile.
 READ_SECONDS, WRITE_SECONDS = 30.0, 300.0
@@ -30,12 +32,16 @@ CREDENTIALS = (
     "AWS_METADATA_ENDPOINT",
     "AWS_SKIP_SIGNATURE",
 )
+#: The number of the process that used the library first. Its threads do not survive a fork, so a child would hang.
+_PROCESS: dict[str, int] = {}
 _NETWORK = "check the network and AWS_ENDPOINT_URL"
+_PANIC = "PanicException"
+_DENIED = re.compile("status code: 40[13]")
 #: Parts of the library's messages, and what they mean. The messages themselves hold addresses and are long.
 _REASONS = {
     "NoSuchBucket": "there is no such bucket",
     "NoSuchKey": "it is not there",
-    "status code: 40[13]": "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and the "
+    _DENIED.pattern: "access is denied; check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION, and the "
     "rights of the key",
     "status code: 404": "it is not there",
     "BadScheme": "AWS_ENDPOINT_URL is not https; AWS_ALLOW_HTTP=true allows http",
@@ -61,97 +67,100 @@ class Bucket:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._clients: dict[float, Any] = {}
+        self._clients: dict[tuple[int, float], Any] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Bucket, (self.name,)
 
     def _client(self, seconds: float) -> Any:
-        if seconds not in self._clients:
+        key = (os.getpid(), seconds)
+        if key not in self._clients:
             if not any(os.environ.get(name) for name in CREDENTIALS):
                 raise StoreError(
                     f"s3://{self.name} needs credentials, and the environment has none; set AWS_ACCESS_KEY_ID and "
                     "AWS_SECRET_ACCESS_KEY, or AWS_SKIP_SIGNATURE=true for a bucket that anyone may read"
                 )
-            self._clients[seconds] = _opened(self.name, seconds)
-        return self._clients[seconds]
+            self._clients[key] = _opened(self.name, seconds)
+        return self._clients[key]
 
     def objects(self, folder: str) -> dict[str, Entry]:
         """Every object below a folder, by its key, in order."""
         found: dict[str, Entry] = {}
-        try:
+        with self._request(folder, "cannot be listed"):
             for page in _library().list(self._client(READ_SECONDS), folder, chunk_size=1000):
                 found |= {each["path"]: _entry(each) for each in page}
-        except Exception as error:
-            self._fail(error, folder, "cannot be listed")
         return dict(sorted(found.items()))
 
     def names(self, folder: str) -> list[str]:
         """Names of what is directly in a folder: objects, and folders with a slash."""
-        try:
+        with self._request(folder, "cannot be listed"):
             found = _library().list_with_delimiter(self._client(READ_SECONDS), folder)
-        except Exception as error:
-            self._fail(error, folder, "cannot be listed")
         below = [f"{each}/" for each in found["common_prefixes"]] + [each["path"] for each in found["objects"]]
         return sorted(each.removeprefix(f"{folder}/") for each in below)
 
     def entry(self, key: str) -> Entry | None:
         """What is known of one object; None if it is not there, or may not be seen."""
-        try:
-            return _entry(_library().head(self._client(READ_SECONDS), key))
-        except (FileNotFoundError, PermissionError):
-            return None
-        except Exception as error:
-            if "PermissionDenied" in type(error).__name__:
+        with self._request(key, "cannot be read"):
+            try:
+                return _entry(_library().head(self._client(READ_SECONDS), key))
+            except FileNotFoundError:
                 return None
-            self._fail(error, key, "cannot be read")
+            except Exception as error:
+                if _DENIED.search(str(error)) is None:
+                    raise
+                return None
 
     def read(self, key: str, start: int = 0, stop: int | None = None) -> memoryview | None:
         """The bytes of an object, from `start` up to `stop`; None if it is not there any more."""
-        try:
-            if stop is None:
-                return memoryview(_library().get(self._client(READ_SECONDS), key).bytes())
-            return memoryview(_library().get_range(self._client(READ_SECONDS), key, start=start, end=stop))
-        except FileNotFoundError as error:
-            if "NoSuchBucket" not in str(error):
+        with self._request(key, "cannot be read"):
+            client = self._client(READ_SECONDS)
+            try:
+                if stop is None:
+                    return memoryview(_library().get(client, key).bytes())
+                return memoryview(_library().get_range(client, key, start=start, end=stop))
+            except FileNotFoundError as error:
+                if "NoSuchBucket" in str(error):
+                    raise
                 return None
-            self._fail(error, key, "cannot be read")
-        except Exception as error:
-            self._fail(error, key, "cannot be read")
 
     def put(self, key: str, content: IO[bytes] | bytes) -> None:
         """Write an object as a whole; what had this key before is replaced at once."""
-        try:
-            _library().put(
-                self._client(WRITE_SECONDS), key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
-            )
-        except Exception as error:
-            self._fail(error, key, "cannot be written")
+        with self._request(key, "cannot be written"):
+            client = self._client(WRITE_SECONDS)
+            _library().put(client, key, content, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless there is one of this key; return whether the content is now there."""
         try:
-            _library().put(self._client(READ_SECONDS), key, content, mode="create", use_multipart=False)
-        except Exception as error:
+            with self._request(key, "cannot be written"):
+                _library().put(self._client(READ_SECONDS), key, content, mode="create", use_multipart=False)
+        except StoreError:
             # The answer to an earlier try may have been lost, although it wrote the object.
             there = self.read(key)
             if there is None:
-                self._fail(error, key, "cannot be written")
+                raise
             return there == content
         return True
 
     def delete(self, keys: Sequence[str]) -> None:
         """Delete objects; those that are not there are no error."""
-        try:
-            if keys:
+        if keys:
+            with self._request(keys[0], "cannot be deleted"):
                 _library().delete(self._client(READ_SECONDS), list(keys))
-        except Exception as error:
-            self._fail(error, keys[0], "cannot be deleted")
 
-    def _fail(self, error: Exception, key: str, what: str) -> NoReturn:
-        if isinstance(error, StoreError | MissingExtraError):
-            raise error
-        raise StoreError(f"s3://{self.name}/{key} {what}: {_reason(error)}") from None
+    @contextlib.contextmanager
+    def _request(self, key: str, what: str) -> Iterator[None]:
+        """Turn the errors of the library into a sentence without the addresses in them."""
+        try:
+            yield
+        except RecuError:
+            raise
+        except BaseException as error:
+            kind = type(error)
+            # What the library did not foresee is a PanicException, which is no Exception and would end a thread.
+            if not (isinstance(error, OSError) or kind.__module__.startswith("obstore") or kind.__name__ == _PANIC):
+                raise
+            raise StoreError(f"s3://{self.name}/{key} {what}: {_reason(error)}") from None
 
 
 def _library() -> Any:
@@ -167,8 +176,14 @@ def _library() -> Any:
 def _opened(bucket: str, seconds: float) -> Any:
     """The library's client of a bucket; it reads the credentials from the environment."""
     _library()
+    _check_endpoint(bucket)
     from obstore.store import S3Store
 
+    if _PROCESS.setdefault("number", os.getpid()) != os.getpid():
+        raise StoreError(
+            f"s3://{bucket} cannot be used: this process was forked after the object store was used, and its threads "
+            "are not here; start processes with spawn"
+        )
     http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1", "yes", "on"}
     try:
         return S3Store(
@@ -194,11 +209,26 @@ def _opened(bucket: str, seconds: float) -> Any:
         ) from error
 
 
+def _check_endpoint(bucket: str) -> None:
+    """Raise StoreError unless the address of the server can be one, of which the library makes no sentence."""
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT"):
+        text = os.environ.get(name, "")
+        try:
+            parts = urlsplit(text)
+            fits = parts.scheme in {"http", "https"} and bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            fits = False
+        if text and not (fits and re.fullmatch("[!-~]+", text)):
+            raise StoreError(
+                f"s3://{bucket} cannot be used: {name} is not the address of a server, such as https://host"
+            )
+
+
 def _entry(each: Any) -> Entry:
     return Entry(each["size"], each["last_modified"].timestamp())
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: BaseException) -> str:
     """What a message of the library means, without the addresses in it."""
     text = str(error)
     for pattern, reason in _REASONS.items():

@@ -9,7 +9,6 @@ import os
 import secrets
 import shutil
 import stat
-import tempfile
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -55,6 +54,8 @@ def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) 
         If the file system cannot be queried, for example because a name is too long.
     """
     if isinstance(path, ObjectPath):
+        import tempfile  # not loaded for folders
+
         path, root = Path(tempfile.gettempdir()), None
     asked = root or path
     with as_store_error(path, "cannot be used"):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
@@ -70,6 +68,8 @@ class Listing:
         self._read_ahead(heads, {key: min(later[key].size, HEAD_BYTES) for key in heads if later[key].size})
 
     def _read_ahead(self, keys: Iterable[str], sizes: dict[str, int]) -> None:
+        from concurrent.futures import ThreadPoolExecutor  # not loaded for folders
+
         with ThreadPoolExecutor(AT_ONCE) as pool:
             jobs = {key: pool.submit(self.bucket.read, key, 0, sizes.get(key)) for key in keys}
             try:
@@ -97,7 +97,8 @@ class Listing:
 
     def entry(self, key: str) -> Entry | None:
         """One object; None if there is none."""
-        return (self._entries or {}).get(key) if self._listed(key) else self.bucket.entry(key)
+        own = key != self.root and self._listed(key)  # a listing of a folder does not hold an object of its name
+        return (self._entries or {}).get(key) if own else self.bucket.entry(key)
 
     def names(self, key: str) -> list[str]:
         """Names of what is directly in a folder."""
@@ -195,7 +196,7 @@ class ObjectPath(PosixPath):
 
     def exists(self) -> bool:
         """Whether it is an object, or objects are below it."""
-        return self.is_file() or self.is_dir()
+        return self.is_dir() or self.is_file()
 
     def is_file(self) -> bool:
         """Whether it is an object."""
@@ -272,6 +273,8 @@ class ObjectPath(PosixPath):
         StoreError
             If the object store cannot be reached or refuses.
         """
+        import tempfile  # not loaded for folders
+
         with tempfile.TemporaryDirectory(prefix="recu-analysis-") as room:
             temporary = Path(room) / "file.part"
             save(temporary)
