@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import threading
 from dataclasses import dataclass
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from recu_analysis.errors import MissingExtraError, RecuError, StoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 #: Seconds for which a failing request is tried again: a reader waits for it, a recording goes on meanwhile.
 READ_SECONDS, WRITE_SECONDS = 30.0, 300.0
@@ -85,24 +87,25 @@ class Bucket:
 
     def objects(self, folder: str) -> dict[str, Entry]:
         """Every object below a folder, by its key, in order."""
-        found: dict[str, Entry] = {}
         with self._request(folder, "cannot be listed"):
-            for page in _library().list(self._client(READ_SECONDS), folder, chunk_size=1000):
-                found |= {each["path"]: _entry(each) for each in page}
-        return dict(sorted(found.items()))
+            pages = _library().list(self._client(READ_SECONDS), folder, chunk_size=1000)
+            found = _interruptible(lambda: [each for page in pages for each in page])
+        return {each["path"]: _entry(each) for each in sorted(found, key=lambda each: str(each["path"]))}
 
     def names(self, folder: str) -> list[str]:
         """Names of what is directly in a folder: objects, and folders with a slash."""
         with self._request(folder, "cannot be listed"):
-            found = _library().list_with_delimiter(self._client(READ_SECONDS), folder)
+            client = self._client(READ_SECONDS)
+            found = _interruptible(lambda: _library().list_with_delimiter(client, folder))
         below = [f"{each}/" for each in found["common_prefixes"]] + [each["path"] for each in found["objects"]]
         return sorted(each.removeprefix(f"{folder}/") for each in below)
 
     def entry(self, key: str) -> Entry | None:
         """What is known of one object; None if it is not there, or may not be seen."""
         with self._request(key, "cannot be read"):
+            client = self._client(READ_SECONDS)
             try:
-                return _entry(_library().head(self._client(READ_SECONDS), key))
+                return _entry(_interruptible(lambda: _library().head(client, key)))
             except FileNotFoundError:
                 return None
             except Exception as error:
@@ -116,8 +119,8 @@ class Bucket:
             client = self._client(READ_SECONDS)
             try:
                 if stop is None:
-                    return memoryview(_library().get(client, key).bytes())
-                return memoryview(_library().get_range(client, key, start=start, end=stop))
+                    return memoryview(_interruptible(lambda: _library().get(client, key).bytes()))
+                return memoryview(_interruptible(lambda: _library().get_range(client, key, start=start, end=stop)))
             except FileNotFoundError as error:
                 if "NoSuchBucket" in str(error):
                     raise
@@ -161,6 +164,25 @@ class Bucket:
             if not (isinstance(error, OSError) or kind.__module__.startswith("obstore") or kind.__name__ == _PANIC):
                 raise
             raise StoreError(f"s3://{self.name}/{key} {what}: {_reason(error)}") from None
+
+
+def _interruptible(call: Callable[[], Any]) -> Any:
+    """Call in a thread of its own if this is the main one, which Ctrl-C then ends: the library does not look for it."""
+    if threading.current_thread() is not threading.main_thread():
+        return call()
+    answer: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
+
+    def ask() -> None:
+        try:
+            answer.put((call(), None))
+        except BaseException as error:
+            answer.put((None, error))
+
+    threading.Thread(target=ask, daemon=True).start()
+    value, error = answer.get()
+    if error is not None:
+        raise error
+    return value
 
 
 def _library() -> Any:

@@ -61,6 +61,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(403, "AccessDenied")
         if fault == "stall":
             time.sleep(30)
+        if fault == "far away":
+            time.sleep(0.03)
         if fault in {"reset", "stall"}:
             return self.hang_up()
         if f"Credential={ACCESS_KEY}/" not in self.headers.get("Authorization", ""):
@@ -105,21 +107,23 @@ class Handler(BaseHTTPRequestHandler):
         if not self.key:
             return self.serve_list()
         try:
-            content, changed = self.file.read_bytes(), self.file.stat().st_mtime
+            file = self.file.open("rb")
         except OSError:
             return self.refuse(404, "NoSuchKey")
-        facts = {"ETag": etag(content), "Last_Modified": formatdate(changed, usegmt=True), "Accept_Ranges": "bytes"}
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if self.command == "HEAD":
-            return self.answer(200, Content_Length=str(len(content)), **facts)
-        if not asked:
-            part, status = content, 200
-        else:
-            first = int(asked[1])
-            if first >= len(content):
-                return self.refuse(416, "InvalidRange")
-            part, status = content[first : int(asked[2]) + 1 if asked[2] else None], 206
-            facts["Content_Range"] = f"bytes {first}-{first + len(part) - 1}/{len(content)}"
+        with file:
+            stat = os.fstat(file.fileno())
+            size, status = stat.st_size, 200
+            facts = {"ETag": f'"{stat.st_ino}-{size}"', "Last_Modified": formatdate(stat.st_mtime, usegmt=True)}
+            if self.command == "HEAD":
+                return self.answer(200, Content_Length=str(size), **facts)
+            first, stop = 0, size
+            if asked := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
+                first, stop, status = int(asked[1]), min(int(asked[2] or size) + 1, size), 206
+                if first >= size:
+                    return self.refuse(416, "InvalidRange")
+                facts["Content_Range"] = f"bytes {first}-{stop - 1}/{size}"
+            file.seek(first)
+            part = file.read(stop - first)
         with LOCK:
             COUNTS["read"] += len(part)
         return self.answer(status, part, **facts)
