@@ -113,10 +113,13 @@ class Bucket:
                     raise
                 return None
 
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> memoryview | None:
-        """The bytes of an object, from `start` up to `stop`; None if it is not there any more."""
+    def read(self, key: str, start: int = 0, stop: int | None = None, *, patient: bool = False) -> memoryview | None:
+        """The bytes of an object, from `start` up to `stop`; None if it is not there any more.
+
+        If `patient`, a request that fails is tried again for as long as one that writes.
+        """
         with self._request(key, "cannot be read"):
-            client = self._client(READ_SECONDS)
+            client = self._client(WRITE_SECONDS if patient else READ_SECONDS)
             try:
                 if stop is None:
                     return memoryview(_interruptible(lambda: _library().get(client, key).bytes()))

@@ -287,7 +287,7 @@ class ObjectPath(PosixPath):
 
     def append(self, text: str) -> None:
         """Append text to an object that this process alone writes, by writing it anew."""
-        before = self.listing.bucket.read(self.key)
+        before = self.listing.bucket.read(self.key, patient=True)
         self.listing.bucket.put(self.key, (b"" if before is None else bytes(before)) + text.encode())
 
     def delete_below(self) -> None:

@@ -29,7 +29,7 @@ class MemoryBucket:
     def entry(self, key: str) -> Entry | None:
         return Entry(len(self.content[key]), 1.0) if key in self.content else None
 
-    def read(self, key: str, start: int = 0, stop: int | None = None) -> memoryview | None:
+    def read(self, key: str, start: int = 0, stop: int | None = None, *, patient: bool = False) -> memoryview | None:
         self._answer("GET", key)
         if key not in self.content:
             return None
