@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PosixPath, PurePath
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
-from recu_analysis.errors import DamagedError, RunExistsError, StoreError
+from recu_analysis.errors import DamagedError, NotARunError, RunExistsError, StoreError, listed
 from recu_analysis.store import format as names
 from recu_analysis.store.bucket import PART_BYTES, Bucket, Entry
 
@@ -80,9 +80,10 @@ class Listing:
         self._ahead |= {key: content for key, content in found.items() if content is not None}
 
     def _set(self, entries: dict[str, Entry]) -> None:
-        self._entries = entries
+        # Names that mean another place in a path, which any writer of the bucket can choose, are passed over.
+        self._entries = {key: each for key, each in entries.items() if not {"", ".", ".."} & set(key.split("/"))}
         self._names = {}
-        for key in entries:
+        for key in self._entries:
             while key != self.root and key:
                 key, _, name = key.rpartition("/")
                 self._names.setdefault(key, set()).add(name)
@@ -337,6 +338,19 @@ class ObjectFile:
         if found is None:
             raise DamagedError(f"{self._where} cannot be read: it was deleted meanwhile")
         return found
+
+
+def require_run(folder: ObjectPath) -> None:
+    """Read what opening a run needs, at once; raise NotARunError if there is no run."""
+    bucket = folder.listing.bucket
+    if bucket.entry((folder / names.RUN_FILE).key) is None:
+        found = bucket.names(folder.key)
+        raise NotARunError(
+            f"{folder} is not a run: it has no {names.RUN_FILE}, but {listed(found, 5)}"
+            if found
+            else f"{folder} does not exist; ra.record creates runs"
+        )
+    folder.listing.load()
 
 
 def failed(path: Path) -> None:

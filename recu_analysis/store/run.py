@@ -12,22 +12,14 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from recu_analysis.errors import (
-    DamagedError,
-    InputError,
-    NotARunError,
-    RecuError,
-    WindowNotFoundError,
-    kind_of_value,
-    listed,
-)
+from recu_analysis.errors import DamagedError, InputError, NotARunError, RecuError, WindowNotFoundError, kind_of_value
 from recu_analysis.store import format as names
 from recu_analysis.store.chain import chained, gap
 from recu_analysis.store.display import count, html_facts, html_rows, mark_text, plain_text
 from recu_analysis.store.ends import lost_windows, with_end
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.layer_selection import numbers_text, window_number
-from recu_analysis.store.object_path import ObjectPath, failed
+from recu_analysis.store.object_path import ObjectPath, failed, require_run
 from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.places import as_place, lexists
 from recu_analysis.store.sealing import unsealed
@@ -234,7 +226,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
         raise InputError("the path of the run is empty; give the path of its folder, or . for the current folder")
     folder = as_place(path)
     try:
-        _require_object(folder) if isinstance(folder, ObjectPath) else _require_run(folder)
+        require_run(folder) if isinstance(folder, ObjectPath) else _require_run(folder)
     except OSError as error:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
     header = read_header(folder)
@@ -306,19 +298,6 @@ def _refusal(folder: Path) -> list[str]:
     except DamagedError as error:
         reason = str(error)
     return [f"{folder} was refused during its recording and must not be trusted: {reason}"]
-
-
-def _require_object(folder: ObjectPath) -> None:
-    """Read what opening a run needs, at once; raise NotARunError if there is no run."""
-    bucket = folder.listing.bucket
-    if bucket.entry((folder / names.RUN_FILE).key) is None:
-        found = bucket.names(folder.key)
-        raise NotARunError(
-            f"{folder} is not a run: it has no {names.RUN_FILE}, but {listed(found, 5)}"
-            if found
-            else f"{folder} does not exist; ra.record creates runs"
-        )
-    folder.listing.load()
 
 
 def _require_run(folder: Path) -> None:

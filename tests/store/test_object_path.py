@@ -76,6 +76,16 @@ def test_what_is_there(objects):
     assert (as_place(place) / "later").exists()
 
 
+def test_names_that_mean_another_place_are_passed_over(objects, tmp_path):
+    record(as_place(URL), (1, 5))
+    for name in ("/x", "../y", "./z", "history//x", "history/segment-0000/../x", ".."):
+        objects.content[f"runs/a/{name}"] = b"{}"
+    run = open_run(URL)
+    assert (len(run.windows), run.problems) == (2, ())
+    assert set(verify(run)["verdict"]) == {"whole"}
+    assert {each.name for each in as_place(URL).rglob("*")}.isdisjoint({"", ".", "..", "x", "y", "z"})
+
+
 def test_an_object_is_read_in_ranges(objects):
     content = np.random.default_rng(0).bytes(3 * HEAD_BYTES + 7)
     objects.content["runs/a/x"] = content
