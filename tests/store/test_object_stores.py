@@ -394,7 +394,7 @@ def test_each_refusal_is_one_sentence(server, impatient, monkeypatch, tmp_path):
     says(refusal("info", "s3://nowhere/runs/a"), "s3://nowhere/runs/a", "no such bucket")
     says(refusal("info", server.url("nothing")), server.url("nothing"), "does not exist")
     record(server.url("there"), (1, 2))
-    says(refusal("info", "s3://bucket/runs"), "s3://bucket/runs is not a run", "/ and ")
+    says(refusal("info", "s3://bucket/runs"), "s3://bucket/runs is not a run", "no run.json")
     says(refusal("verify", "gs://bucket/runs/a"), "gs://", "s3://bucket/folder")
     says(refusal("thin", server.url("there"), "--windows", "0,1", "-o", server.url("thin")), "folder of this machine")
     says(refusal("train", "--run-dir", server.url("trained"), "--epochs", "1"), "folder of this machine")
