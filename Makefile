@@ -25,7 +25,7 @@ $(EXTRAS): $(READY)
 	touch $(EXTRAS)
 
 $(DISTRIBUTED): $(READY)
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,distributed]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev,distributed,s3]'
 	touch $(DISTRIBUTED)
 
 $(DOCS): $(READY)
@@ -86,7 +86,7 @@ sheets: $(READY) ## Draw every figure at four widths into the contact sheets of 
 test-faults: $(READY) ## Run long tests: kills at random moments, every shipped run thinned
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data
 test-extras: $(EXTRAS) ## Run tests that need an extra or LaTeX; installs the extras first
-test-distributed: $(DISTRIBUTED) ## Test sharded recording in several processes, and analysis on a cluster; installs dask first
+test-distributed: $(DISTRIBUTED) ## Test sharded recording, analysis on a cluster, and runs in an object store; installs dask and obstore first
 test-browser: $(BROWSER) ## Test the report in Chromium, which must be on the PATH
 test-gpu: $(READY) ## Test kernels, recording and compiled training on a GPU; the other tests use no GPU
 test-install: $(BUILD) ## Build the package and test it in clean environments, under each Python from 3.11 that is installed

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from recu_analysis.errors import InputError
 from recu_analysis.store.header import LayerSpec, LayerWindow
+from recu_analysis.store.places import as_place
 from recu_analysis.store.quantities import GRADIENT_STATS, QUANTITIES, rows_of
 from recu_analysis.store.state import LayerState
 from recu_analysis.store.writer import RunWriter
@@ -20,6 +20,7 @@ from recu_analysis.theory.standardize import WeightTransform
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
+    from pathlib import Path
 
 Array = np.ndarray[Any, np.dtype[Any]]
 History = dict[str, Array]
@@ -256,7 +257,8 @@ def synthetic_run(
     more = (*(["traces"] if traces else []), *(["grad", GRADIENT_STATS] if gradient_stats else []))
     kept = rows_of((*QUANTITIES, *more))
     about: dict[str, Any] = {"configuration": {"network": "synthetic"}, "environment": {}, "quantities": kept}
-    writer = RunWriter(Path(path), specs, exact=exact, **about)
+    place = as_place(path)
+    writer = RunWriter(place, specs, exact=exact, **about)
     for number, last in enumerate(marks):
         first = marks[number - 1] + 1 if number else 1
         states = {
@@ -278,7 +280,7 @@ def synthetic_run(
             metrics = {"epoch": number - 1, "lr": LR, "tau": TAU, "train_top1": quality, "val_top1": quality - 1.0}
             writer.write_metrics({"window": number, "update": last} | metrics)
     writer.close()
-    return SyntheticRun(Path(path), truth, marks)
+    return SyntheticRun(place, truth, marks)
 
 
 def _spread(walk: Array, count: int) -> tuple[int, ...]:

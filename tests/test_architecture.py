@@ -33,14 +33,14 @@ TORCH_FROM = ROOMS.index("nn")
 ALLOWED_THIRD_PARTY = {
     "errors": set(),
     "theory": {"numpy", "scipy", "numba"},
-    "store": {"numpy", "safetensors", "xxhash", "pandas"},
+    "store": {"numpy", "safetensors", "xxhash", "pandas", "obstore"},
     "testing": {"numpy"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 #: Libraries whose package has another name.
 PACKAGES = {"PIL": "pillow", "rich_click": "rich-click", "sklearn": "scikit-learn"}
 #: Where libraries of the extras may be imported: in this room and this module.
-OPTIONAL = {"integrations", "recu_analysis.analysis.cluster"}
+OPTIONAL = {"integrations", "recu_analysis.analysis.cluster", "recu_analysis.store.bucket"}
 #: What PyTorch brings where it can be used.
 WITH_TORCH = {"triton"}
 HEAVY = {"torch", "matplotlib", "seaborn", "sklearn", "rich"}

@@ -18,7 +18,7 @@ SUBJECTS = {
     "interop": {"archives", "dtypes"},
     "nn": {"network_families"},
     "report": {"browser"},
-    "store": {"bits", "failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
+    "store": {"bits", "object_stores", "failing", "faults", "file_systems", "hostile", "machine", "round_trip"},
     "training": {"image_folder", "pixels"},
     "": {"architecture", "benchmarks", "cases", "equal", "fuzz", "install", "layout", "public_names", "trajectory"},
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import platform
 import threading
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, ThreadPoolExecutor, as_completed
@@ -175,7 +174,7 @@ class _View:
     @classmethod
     def of(cls, run: Run) -> _View:
         """The view of a run."""
-        path = os.fspath(run.path.absolute())
+        path = str(run.path.absolute())
         return cls(path, tuple(map(_mark, run.windows)), run.label, run.arm, run.stated_seed, _versions())
 
 

@@ -12,6 +12,8 @@ from recu_analysis.analysis.kinds import Kind, kind_of, layers_clamp
 from recu_analysis.errors import InputError, hint, kind_of_value
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.labels import labels_of
+from recu_analysis.store.object_path import ObjectPath
+from recu_analysis.store.places import as_place
 from recu_analysis.store.run import Run, open_run
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Listed:
     where : str
         The entry's name in messages.
     folder : Path
-        The run directory, which exists.
+        The run directory, which exists if it is not a URL.
     label, arm : str or None
     seed : int or None
     """
@@ -51,10 +53,10 @@ def open_runs(path: str | os.PathLike[str]) -> dict[str, Run]:
     Parameters
     ----------
     path : str or path-like
-        A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file) and, optionally, label (for
-        tables and figures), arm (the experiment to which the run belongs) and seed (a whole number). Runs with the same
-        arm are seeds of one experiment. arm and seed override the run's configuration. The arms ReCU, random mask and
-        no clamp have their own colors in figures.
+        A TOML file with an entry ``[[run]]`` for each run: folder (relative to the file, or a URL) and, optionally,
+        label (for tables and figures), arm (the experiment to which the run belongs) and seed (a whole number). Runs
+        with the same arm are seeds of one experiment. arm and seed override the run's configuration. The arms ReCU,
+        random mask and no clamp have their own colors in figures.
 
     Returns
     -------
@@ -145,8 +147,9 @@ def _listed(path: Path, number: int, entry: object) -> Listed:
     if "folder" not in entry:
         raise InputError(f"{where} has no folder; give the run directory")
     _check_names(where, entry)
-    folder = path.parent / entry["folder"]
-    if not _is_folder(folder):
+    place = as_place(entry["folder"])
+    folder = place if isinstance(place, ObjectPath) else path.parent / entry["folder"]
+    if not isinstance(folder, ObjectPath) and not _is_folder(folder):
         raise InputError(f"{where}: there is no folder {entry['folder']!r:.200} beside {path.name}")
     return Listed(where, folder, entry.get("label"), entry.get("arm"), entry.get("seed"))
 

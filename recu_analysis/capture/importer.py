@@ -25,6 +25,7 @@ from recu_analysis.interop.checkpoint_files import checkpoint_files, labels
 from recu_analysis.interop.checkpoints import NUMBERS, read_state
 from recu_analysis.store.durable import whole_folder
 from recu_analysis.store.header import LayerWindow
+from recu_analysis.store.places import local
 from recu_analysis.store.quantities import QUANTITIES, rows_of
 from recu_analysis.store.run import open_run
 from recu_analysis.store.starting import refuse_inside_run
@@ -115,6 +116,7 @@ def import_checkpoints(
     for path in (*sources, run_dir):
         if not isinstance(path, str | os.PathLike):
             raise InputError(f"checkpoints and run_dir must be paths, not {kind_of_value(path)}")
+        local(path, "an import")
     folder = Path(run_dir)
     _refuse_occupied(folder)
 

@@ -54,7 +54,9 @@ def record(
         The optimizers of the latent weights; each layer belongs to one of them.
         What `accelerator.prepare` of accelerate returns is accepted, for the model too.
     run_dir : str or path-like
-        New or empty folder; with `resume` or `state`, the folder of the run.
+        New or empty folder; with `resume` or `state`, the folder of the run. Or its URL in an object store,
+        ``"s3://bucket/folder"``: windows are sent in the background. If the store fails for good, a RecordingWarning
+        says so, and the training goes on without recording.
     layers : str or sequence of str, optional
         Patterns of the names of the layers to record instead of those found.
     every : int, optional

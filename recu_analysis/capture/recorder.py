@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from torch.optim.optimizer import register_optimizer_step_post_hook
@@ -33,6 +32,7 @@ from recu_analysis.capture.verification import Hook, Verification
 from recu_analysis.errors import RecorderError
 from recu_analysis.store.channels import sampling_of
 from recu_analysis.store.display import count, html_facts, html_rows, plain_text
+from recu_analysis.store.places import as_place
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.state import window_bytes
 
@@ -75,7 +75,7 @@ class Recorder:
         require_arguments(model, run_dir, configuration)
         self._optimizers = free_optimizers(optimizer)
         self._every = every
-        self._run_dir = Path(run_dir)
+        self._run_dir = as_place(run_dir)
         self._quantities = requested(quantities, only) + (() if traces is None else ("traces",))
         self._needs_gradients = need_gradients(self._quantities)
         self._closed = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -18,6 +17,9 @@ from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.header import LayerWindow
 from recu_analysis.store.joined import ROWS, JoinedFile
 from recu_analysis.store.locked_folder import absolute
+from recu_analysis.store.object_path import ObjectPath
+from recu_analysis.store.object_writer import ObjectRunWriter
+from recu_analysis.store.places import lexists
 from recu_analysis.store.quantities import rows_of
 from recu_analysis.store.run import open_run, read_header
 from recu_analysis.store.shard_writer import FirstShardWriter, ShardWriter
@@ -26,6 +28,7 @@ from recu_analysis.store.state import LayerState, nothing
 from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
@@ -112,20 +115,25 @@ def begin(
     try:
         before: dict[str, LayerState] | None = None
         with ranks.agreeing():
+            if ranks.sharded and isinstance(path, ObjectPath):
+                raise RecorderError(
+                    f"a sharded model cannot be recorded into {path}; record into a folder that all processes see"
+                )
             if ranks.records:
-                if (state is not None or resume is not None) and os.path.lexists(path / RUN_FILE):
+                if (state is not None or resume is not None) and lexists(path / RUN_FILE):
                     _adopt(path, recordings, state)
                 if state is not None:
                     load(recordings, state)
                     resume = max(position.window_start)
                     before = window_before(path, recordings, resume)
-                elif resume is not None and os.path.lexists(path / RUN_FILE):
+                elif resume is not None and lexists(path / RUN_FILE):
                     before = _taken_up(path, recordings, position, resume)
             before = before or {recording.layer.name: recording.take() for recording in recordings}
         ranks.finish(recordings, before, writer, {})
         with ranks.agreeing():
             if ranks.records and ranks.shard[0] == 0:
-                writer = (FirstShardWriter if ranks.sharded else RunWriter)(
+                remote = isinstance(path, ObjectPath)
+                writer = (FirstShardWriter if ranks.sharded else ObjectRunWriter if remote else RunWriter)(
                     path,
                     [recording.run_spec for recording in recordings],
                     configuration=configuration,

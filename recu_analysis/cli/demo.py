@@ -50,10 +50,12 @@ def command(directory: Path, figures: Path | None, epochs: int, overwrite: bool)
     A demo that was stopped continues from there; finished trainings are not repeated.
     """
     from recu_analysis.cli.train import run_training
+    from recu_analysis.store.places import local
     from recu_analysis.store.starting import is_unused
     from recu_analysis.training.config import TrainingConfig
 
     began = time.monotonic()
+    local(directory, "a training")
     if (directory / "run.json").exists():
         raise InputError(f"{directory} is a run itself; give a folder for the two runs of the demo")
     config = TrainingConfig.with_usual(epochs=epochs, traces=TRACES)

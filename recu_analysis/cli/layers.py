@@ -61,8 +61,9 @@ def _listed(source: str, unsafe_load: bool) -> tuple[pd.DataFrame, list[str]]:
     from recu_analysis.errors import NoBinaryLayersError
     from recu_analysis.interop.checkpoints import read_state
     from recu_analysis.nn import build_network
+    from recu_analysis.store.places import local
 
-    path = Path(source)
+    path = local(source, "a checkpoint")
     if _is_file_name(path):
         state = read_state(path, unsafe_load=unsafe_load)
         table = list_state(state.tensors)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 REST = 9.0
 #: Seconds between checks of the terminal's size.
 GLANCE = 0.25
+#: Least seconds after a look into an object store, where each look is a few requests.
+OBJECTS = 15.0
 
 
 @click.command("watch", epilog="Example: recu-analyze watch runs/mine --layer 'layer3.*'")
@@ -87,8 +89,10 @@ def _live(watched: Watched, every: float) -> None:
     if not console.is_terminal or console.is_dumb_terminal:
         raise InputError("watch needs a terminal, and standard output is none; add --once to print the view once")
     from recu_analysis.cli.watch_view import screen
+    from recu_analysis.store.object_path import ObjectPath
 
     lines: list[str] = []
+    least = OBJECTS if isinstance(watched.path, ObjectPath) else 0.0
 
     def draw() -> None:
         lines[:] = screen(watched, console.width, console.height, every)
@@ -99,7 +103,7 @@ def _live(watched: Watched, every: float) -> None:
             while True:
                 began = time.monotonic()
                 windows = look(watched, lambda: console.width, draw)
-                rest(max(every, REST * (time.monotonic() - began) / max(windows, 1)), console, draw)
+                rest(max(every, least, REST * (time.monotonic() - began) / max(windows, 1)), console, draw)
     finally:
         console.print(Text.from_ansi("\n".join(lines)), no_wrap=True, overflow="crop", crop=True)
     sys.exit(options.INTERRUPTED)

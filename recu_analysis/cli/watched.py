@@ -14,6 +14,7 @@ from recu_analysis.store import format as names
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.store.locked_folder import absolute
 from recu_analysis.store.notes import notes
+from recu_analysis.store.places import as_place
 from recu_analysis.store.run import open_run
 from recu_analysis.store.segments import numbered
 
@@ -45,7 +46,7 @@ class Watched:
     """
 
     def __init__(self, path: Path, layers: Sequence[str] | None = None) -> None:
-        self.path = path
+        self.path = as_place(path)
         self.run: Run | None = None
         self.absent: RecuError | OSError | None = None
         self.newest = NewestWindows(layers)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from itertools import count
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.capture.rank_zero import is_fully_sharded
@@ -13,10 +13,13 @@ from recu_analysis.capture.record import record
 from recu_analysis.errors import RecorderError, StoreError
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.locked_folder import absolute
+from recu_analysis.store.object_path import ObjectPath
+from recu_analysis.store.places import as_place
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import torch
 
@@ -39,7 +42,7 @@ def scalars_of(logged: Mapping[str, Any]) -> dict[str, float]:
 
 def _free_beside(path: Path) -> Path:
     """The first of path-2, path-3, ... that does not exist."""
-    return next(each for number in count(2) if not (each := path.with_name(f"{path.name}-{number}")).exists())
+    return next(each for number in count(2) if not (each := path.parent / f"{path.name}-{number}").exists())
 
 
 class CallbackRecording:
@@ -58,7 +61,7 @@ class CallbackRecording:
         every: int | None = None,
         traces: TracesArgument = None,
     ) -> None:
-        self.run_dir = Path(run_dir)
+        self.run_dir = as_place(run_dir)
         self._options: dict[str, Any] = {"layers": layers, "every": every, "traces": traces}
         self._recorder: Recorder | None = None
         self._lr: float | None = None
@@ -116,7 +119,8 @@ class CallbackRecording:
 
     def state(self) -> dict[str, torch.Tensor]:
         """State for a checkpoint, from which `begin` can continue within a window; empty while nothing is recorded."""
-        return {} if self._recorder is None else self._recorder.state_dict()
+        with self._outliving():
+            return {} if self._recorder is None else self._recorder.state_dict()
 
     def before_step(self) -> None:
         """Note the learning rate of the next update, because the scheduler changes it before the mark."""
@@ -132,7 +136,12 @@ class CallbackRecording:
         """Close the window and write it before a checkpoint, because a resumption continues from a window's end."""
         if self._recorder is not None:
             self._recorder.close_window()
-            self._recorder.flush()
+            with self._outliving():
+                self._recorder.flush()
+
+    def _outliving(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which an object store that fails does not end the training; the recorder has warned of it."""
+        return contextlib.suppress(StoreError) if isinstance(self.run_dir, ObjectPath) else contextlib.nullcontext()
 
     def close(self, error: BaseException | None = None) -> None:
         """End the recording and mark the open window as partial; `error`, which ended the training, is not replaced."""

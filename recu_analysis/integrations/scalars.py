@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.layers import layer_table
 from recu_analysis.errors import unknown
+from recu_analysis.store.places import as_place
 from recu_analysis.store.run import open_run
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class WindowLogger:
         after: int = 0,
     ) -> None:
         check_columns(columns)
-        self._run_dir, self._send = Path(run_dir), send
+        self._run_dir, self._send = as_place(run_dir), send
         self._columns, self._layers, self._after = columns, layers, after
         self._sent: set[tuple[int, int]] = set()
 

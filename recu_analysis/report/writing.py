@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recu_analysis.analysis.arms import labeled
@@ -11,9 +10,11 @@ from recu_analysis.analysis.run_arguments import as_runs
 from recu_analysis.errors import InputError, kind_of_value
 from recu_analysis.report.page import report
 from recu_analysis.store.durable import as_store_error, write_text
+from recu_analysis.store.places import local
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from recu_analysis.analysis.run_arguments import SeveralRuns
     from recu_analysis.analysis.selection import Windows
@@ -66,7 +67,7 @@ def write_report(
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"path must be the file of the page, such as 'report.html', not {kind_of_value(path)}")
-    page = Path(path)
+    page = local(path, "a report")
     shown, others = as_runs(runs), {} if baseline is None else as_runs(baseline)
     text = report(*_told_apart(shown, others), windows=windows, layers=layers, claims=claims)
     with as_store_error(page, "cannot be written"):

@@ -10,16 +10,17 @@ import secrets
 import shutil
 import stat
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError
 
 from recu_analysis.errors import NoRoomError, RecordingWarning, RecuError, StoreError
 from recu_analysis.store.format import LOCK_FILE, part_name
+from recu_analysis.store.object_path import ObjectPath
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 #: Free bytes that a file system must have beyond the bytes to be written.
 SPARE_BYTES = 4 * 2**20
@@ -37,7 +38,7 @@ def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) 
     Parameters
     ----------
     path : Path
-        The path that messages name.
+        The path that messages name. For one in an object store, it is the folder of temporary files.
     needed : int
         Bytes to be written.
     what : str
@@ -52,6 +53,10 @@ def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) 
     StoreError
         If the file system cannot be queried, for example because a name is too long.
     """
+    if isinstance(path, ObjectPath):
+        import tempfile  # not loaded for folders
+
+        path, root = Path(tempfile.gettempdir()), None
     asked = root or path
     with as_store_error(path, "cannot be used"):
         existing = next(folder for folder in (asked, *asked.absolute().parents) if folder.exists())
@@ -64,7 +69,9 @@ def check_room(path: Path, needed: int, what: str, *, root: Path | None = None) 
 
 
 def sync_directory(path: Path) -> None:
-    """Make the entries of a directory durable."""
+    """Make the entries of a directory durable; in an object store they are."""
+    if isinstance(path, ObjectPath):
+        return
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _sync(descriptor, path)
@@ -89,7 +96,7 @@ def _tell_once(what: str, weaker: str, path: Path) -> None:
         warnings.warn(f"the file system of {path.resolve()} {what}; {weaker}", RecordingWarning, stacklevel=2)
 
 
-def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
+def commit(staging: Path, final: Path, save: Callable[[Path], object], *, new: bool = False) -> None:
     """Write a file completely and durably, or not at all.
 
     Parameters
@@ -100,12 +107,21 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
         Final path of the file; its folder exists.
     save : callable
         Writes the file at the path that it is given.
+    new : bool
+        In an object store, which has no locks: whether there must be no such object yet.
 
     Raises
     ------
     OSError
         If writing, syncing or renaming fails; no partial file is left.
+    RunExistsError
+        If `new`, and another process has written the object.
+    StoreError
+        If the object store cannot be reached or refuses.
     """
+    if isinstance(final, ObjectPath):
+        final.put(save, new=new)
+        return
     # A folder of its own, because `save` may create other files beside the given one.
     room = staging / part_name()
     temporary = room / "file.part"  # torch needs a file extension
@@ -131,6 +147,9 @@ def commit(staging: Path, final: Path, save: Callable[[Path], object]) -> None:
 
 def append(path: Path, text: str) -> None:
     """Append text to a file durably; create the file if it is missing. A crash may leave part of the text."""
+    if isinstance(path, ObjectPath):
+        path.append(text)
+        return
     is_new = not path.exists()
     with path.open("a", encoding="utf-8") as file:
         file.write(text)

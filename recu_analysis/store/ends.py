@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from recu_analysis.errors import DamagedError
 from recu_analysis.store import format as names
+from recu_analysis.store.places import lexists
 from recu_analysis.store.sealing import dump_json, sealed, unsealed
 from recu_analysis.store.tensors import read_small
 
@@ -46,7 +46,7 @@ def with_end(segment: Segment) -> Segment:
         If the file is not valid.
     """
     file = segment.folder / names.END_FILE
-    if not os.path.lexists(file):
+    if not lexists(file):
         return segment
     content = unsealed(read_small(file, str(file)), str(file))
     marks, last_window = content.get("marks"), content.get("last_window")

@@ -12,6 +12,8 @@ from weakref import WeakSet
 from recu_analysis.errors import StoreError
 from recu_analysis.store.durable import delete, lock_directory
 from recu_analysis.store.format import LOCK_FILE
+from recu_analysis.store.object_path import ObjectPath
+from recu_analysis.store.places import as_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +67,9 @@ class LockedFolder:
         """
         opened = Path(f"{_OPEN}/{self._folder}")
         return opened if self._folder >= 0 and self._is_at(opened) else self.path
+
+    def claimed(self) -> None:
+        """Do nothing: the lock is the claim."""
 
     def follow(self) -> None:
         """Update `path` after the locked folder was moved.
@@ -135,8 +140,12 @@ class LockedFolder:
 
 
 def absolute(path: str | os.PathLike[str]) -> Path:
-    """An absolute path with ``~`` expanded and links kept; it stays valid when the process changes its folder."""
-    return Path(os.path.abspath(os.path.expanduser(path)))  # noqa: PTH100, PTH111 - these keep an unknown ~name
+    """An absolute path with ``~`` expanded and links kept; it stays valid when the process changes its folder.
+
+    A URL becomes an `ObjectPath`.
+    """
+    place = as_place(path)
+    return place if isinstance(place, ObjectPath) else Path(os.path.abspath(place))  # noqa: PTH100 - keeps ~name
 
 
 def _current_path(descriptor: int) -> Path | None:

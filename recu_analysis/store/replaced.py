@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import sync_directory
+from recu_analysis.store.places import lexists
 from recu_analysis.store.segments import numbered
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Replaced:
         segments = [segment for _, segment in numbered(history, names.SEGMENT_NAME)]
         # refused.json goes last, because without it nobody may replace the rest.
         for item in (*segments, root / names.RUN_FILE, root / names.REFUSED_FILE):
-            if os.path.lexists(item):
+            if lexists(item):
                 place.mkdir(exist_ok=True)
                 item.rename(place / item.name)
                 sync_directory(item.parent)
@@ -43,7 +43,7 @@ class Replaced:
         place = history / self._name
         if place.is_dir():
             for name in (names.REFUSED_FILE, names.RUN_FILE):
-                if os.path.lexists(place / name):
+                if lexists(place / name):
                     (place / name).rename(root / name)
             for segment in place.iterdir():
                 segment.rename(history / segment.name)

@@ -19,7 +19,9 @@ from recu_analysis.store.display import count, html_facts, html_rows, mark_text,
 from recu_analysis.store.ends import lost_windows, with_end
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.layer_selection import numbers_text, window_number
+from recu_analysis.store.object_path import ObjectPath, failed, require_run
 from recu_analysis.store.opening import complete, open_window
+from recu_analysis.store.places import as_place, lexists
 from recu_analysis.store.sealing import unsealed
 from recu_analysis.store.segments import (
     Segment,
@@ -202,7 +204,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     Parameters
     ----------
     path : str or path-like
-        The folder that `record` made.
+        The folder that `record` made, or its URL in an object store (``"s3://bucket/folder"``).
 
     Returns
     -------
@@ -220,11 +222,11 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     """
     if not isinstance(path, str | os.PathLike):
         raise InputError(f"a run is opened by the path of its folder, not by {kind_of_value(path)}")
-    if not os.fspath(path):
+    if path == "":
         raise InputError("the path of the run is empty; give the path of its folder, or . for the current folder")
-    folder = Path(os.path.expanduser(path))  # noqa: PTH111 - keeps an unknown ~name
+    folder = as_place(path)
     try:
-        _require_run(folder)
+        require_run(folder) if isinstance(folder, ObjectPath) else _require_run(folder)
     except OSError as error:
         raise NotARunError(f"{str(folder)!r:.200} cannot be opened: {error.strerror}") from None
     header = read_header(folder)
@@ -238,6 +240,7 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     counted = zip(found, in_force, strict=True)
     chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
     problems += chain.contradictions
+    failed(folder)
     # A missing window is reported once; its metrics already report it.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
 
@@ -288,7 +291,7 @@ def read_header(folder: Path) -> RunHeader:
 def _refusal(folder: Path) -> list[str]:
     """The reason why the recorder refused the run, as a list of at most one sentence."""
     file = folder / names.REFUSED_FILE
-    if not os.path.lexists(file):
+    if not lexists(file):
         return []
     try:
         reason = unsealed(read_small(file, str(file)), str(file)).get("reason")
@@ -330,7 +333,7 @@ def _segments(history: Path, header: RunHeader, problems: list[str]) -> Iterator
             # Without windows, the process died before its segment began. Windows that exist name their first update,
             # and they count, because they supersede others.
             windows = list(_segment_windows(Segment(path, number, 0), header, []))
-            exists = os.path.lexists(path / names.SEGMENT_FILE)
+            exists = lexists(path / names.SEGMENT_FILE)
             try:
                 segment = read_segment(path, number, header.version)  # a writer may have begun it meanwhile
             except DamagedError as error:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from recu_analysis.errors import DamagedError
 from recu_analysis.store import format as names
+from recu_analysis.store.object_path import ObjectPath
+from recu_analysis.store.places import lexists
 from recu_analysis.store.sealing import load_json, load_mark, unsealed
 from recu_analysis.store.tensors import read_small
 
@@ -47,6 +49,8 @@ class Segment:
 
 def folders(path: Path) -> list[Path]:
     """The subfolders of a folder in the order of their names, without links."""
+    if isinstance(path, ObjectPath):
+        return sorted(each for each in (path.iterdir() if path.is_dir() else ()) if each.is_dir())
     try:
         if not path.is_dir() or path.is_symlink():
             return []
@@ -66,7 +70,7 @@ def missing_places(history: Path) -> list[str]:
 
     run.json is written after the first segment has begun, and segments are numbered without gaps.
     """
-    if not os.path.lexists(history):
+    if not lexists(history):
         return [f"{history} is missing, with all windows of the run"]
     if history.is_symlink() or not history.is_dir():
         return [f"{history} is a link or a file, not a folder"]
@@ -75,7 +79,7 @@ def missing_places(history: Path) -> list[str]:
         history / names.segment_name(number) for number in range(max(numbers, default=0)) if number not in numbers
     )
     absent = [*places] if numbers else [history / names.segment_name(0)]
-    return [f"{place} is missing, with all that was recorded in it" for place in absent if not os.path.lexists(place)]
+    return [f"{place} is missing, with all that was recorded in it" for place in absent if not lexists(place)]
 
 
 def read_segment(folder: Path, number: int, version: int) -> Segment:
@@ -112,7 +116,7 @@ def read_marks(segment: Path, version: int) -> Iterator[dict[str, Any]]:
         Format of the run.
     """
     path = segment / names.METRICS_FILE
-    if not os.path.lexists(path):
+    if not lexists(path):
         return
     where = str(path)
     lines = io.BytesIO(read_small(path, where, names.MAX_METRICS_BYTES))
@@ -139,7 +143,7 @@ def _is_whole(line: bytes) -> bool:
 def count_marks(segment: Path) -> int:
     """Number of complete lines of metrics in a segment's folder; raise DamagedError if they cannot be read."""
     path = segment / names.METRICS_FILE
-    return read_small(path, str(path), names.MAX_METRICS_BYTES).count(b"\n") if os.path.lexists(path) else 0
+    return read_small(path, str(path), names.MAX_METRICS_BYTES).count(b"\n") if lexists(path) else 0
 
 
 def lost_marks(segment: Path, logged: int, ended: int | None = None) -> str | None:

@@ -8,6 +8,7 @@ from recu_analysis.errors import InputError, RunExistsError, StoreError
 from recu_analysis.store import format as names
 from recu_analysis.store.durable import as_store_error, delete, resolved
 from recu_analysis.store.joined import ROWS
+from recu_analysis.store.object_path import ObjectPath
 from recu_analysis.store.opening import complete, open_window
 from recu_analysis.store.quantities import requests_of
 from recu_analysis.store.run import read_header
@@ -57,7 +58,12 @@ def refuse_inside_run(path: Path) -> None:
 
 
 def is_unused(path: Path) -> bool:
-    """Whether a folder holds at most the files of a recording that was killed or refused before any update."""
+    """Whether a folder holds at most the files of a recording that was killed or refused before any update.
+
+    In an object store, where nothing can be moved away and put back, whether it holds nothing.
+    """
+    if isinstance(path, ObjectPath):
+        return False
     entries = {entry.name for entry in path.iterdir()} - {names.LOCK_FILE}
     history = path / names.HISTORY
     if names.HISTORY in entries and (history.is_symlink() or not history.is_dir()):

@@ -6,7 +6,6 @@ import math
 import operator
 import os
 from itertools import pairwise
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy as np
 from recu_analysis.errors import DamagedError, InputError, RunExistsError, WindowNotFoundError, kind_of_value
 from recu_analysis.store.durable import check_room, whole_folder
 from recu_analysis.store.layer_selection import numbers_text, select_layers
+from recu_analysis.store.places import local
 from recu_analysis.store.record import merged
 from recu_analysis.store.run import as_run, open_run
 from recu_analysis.store.starting import refuse_inside_run
@@ -22,6 +22,7 @@ from recu_analysis.store.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -76,7 +77,7 @@ def thin(
     run = as_run(run)
     if not isinstance(output, str | os.PathLike):
         raise InputError(f"output must be the path of the new run directory, not {kind_of_value(output)}")
-    final = Path(output)
+    final = local(output, "a thinned run")
     specs = select_layers(run, layers)
     groups = _groups(run, _numbers(windows))
     if final.exists() or final.is_symlink():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import stat
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,9 @@ from recu_analysis.store import format as names
 from recu_analysis.store.chain import gap, missing_before
 from recu_analysis.store.consistency import odd_flips, odd_traces, odd_transitions
 from recu_analysis.store.ends import with_end
+from recu_analysis.store.object_path import failed
 from recu_analysis.store.opening import complete, open_window
+from recu_analysis.store.places import lexists
 from recu_analysis.store.quantities import TRACES, UNION, tensors_of
 from recu_analysis.store.run import Run, as_run, open_run, read_header
 from recu_analysis.store.sealing import load_json, respelled, seal
@@ -93,6 +94,7 @@ def verify(run: OneRun) -> pd.DataFrame:
         statuses = list(_statuses(run))
     except OSError as error:
         raise StoreError(f"{run.path} cannot be read: {error.strerror}") from None
+    failed(run.path)
     rows = [asdict(status) | {"file": status.file.removeprefix(f"{run.path}/")} for status in statuses]
     return pd.DataFrame(rows, dtype="object")  # keeps whole numbers in columns with None
 
@@ -133,7 +135,7 @@ def _files(run: Run) -> Iterator[FileStatus]:
 def _refusal(run: Run) -> Iterator[FileStatus]:
     """The status of refused.json, if the recorder refused the run."""
     file = run.path / names.REFUSED_FILE
-    if os.path.lexists(file):
+    if lexists(file):
         yield FileStatus(str(file), "damaged", bytes=file.lstat().st_size, detail=run.problems[0])
 
 
@@ -203,7 +205,7 @@ def _start(number: int, folder: Path, version: int, *, began: bool) -> FileStatu
 def _end(number: int, folder: Path) -> Iterator[FileStatus]:
     """The status of end.json, if the recording ended."""
     file = folder / names.END_FILE
-    if os.path.lexists(file):
+    if lexists(file):
         yield _sealed_file(file, lambda: with_end(Segment(folder, number, 0)), number)
 
 
@@ -237,7 +239,7 @@ def _windows(run: Run, number: int, folder: Path, marked: set[int]) -> Iterator[
     """The status of every shard of a segment, and of windows that are missing before or between others."""
     yield from _links(folder, names.WINDOW_NAME)
     places = numbered(folder, names.WINDOW_NAME)
-    lost = {index for index in marked if not os.path.lexists(folder / names.window_name(index))}
+    lost = {index for index in marked if not lexists(folder / names.window_name(index))}
     for index in sorted(lost):
         file = folder / names.window_name(index)
         text = f"window {index} ({file}) is missing, although its metrics were logged"

@@ -16,7 +16,9 @@ from recu_analysis.store.durable import append, as_store_error, check_room, comm
 from recu_analysis.store.ends import end_text
 from recu_analysis.store.header import RunHeader
 from recu_analysis.store.limits import check_recordable
-from recu_analysis.store.locked_folder import LockedFolder, absolute
+from recu_analysis.store.locked_folder import absolute
+from recu_analysis.store.object_folder import held
+from recu_analysis.store.object_path import ObjectPath
 from recu_analysis.store.quantities import QUANTITIES, requests_of, rows_of
 from recu_analysis.store.replaced import Replaced
 from recu_analysis.store.run import open_run
@@ -57,7 +59,7 @@ class RunWriter:
     ----------
     path : Path
         New or empty folder, or one with a recording that was refused before its first update. With `resume`, the folder
-        of the run.
+        of the run. Or the URL of a folder in an object store, with nothing in it unless the run is resumed.
     layers : sequence of LayerSpec
     configuration, environment : mapping
         Fields of run.json; JSON types only.
@@ -131,7 +133,7 @@ class RunWriter:
         )
         with as_store_error(path, "cannot be prepared for recording"):
             refuse_existing(path, resume)
-            self._held = LockedFolder(path)
+            self._held = held(path)
             try:
                 refuse_existing(path, resume)  # again: another process may have written here meanwhile
                 self._prepare(header, resume, start or {})
@@ -175,7 +177,10 @@ class RunWriter:
             "world_size": self._shard[1],
             "environment": header.environment,
         } | before
-        self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)))
+        if isinstance(self.path, ObjectPath):
+            content["writer"] = secrets.token_hex(8)  # no other process writes the same text
+        self._commit(self.path / self._made[-1] / names.SEGMENT_FILE, dump_json(sealed(content)), new=True)
+        self._held.claimed()
         sync_directory(self._folder.parent)
         if resume is None:  # last, because run.json means that a segment has begun
             self._commit(self.path / names.RUN_FILE, header.to_json())
@@ -209,10 +214,10 @@ class RunWriter:
         folder = self.path / names.HISTORY / names.segment_name(self._segment)
         return ShardPlace(folder, self.run_id, self._segment, self._next_window)
 
-    def _commit(self, file: Path, text: str) -> None:
+    def _commit(self, file: Path, text: str, *, new: bool = False) -> None:
         # `file` is below `path`, but another folder may have that path by now.
         place = self._held.root / file.relative_to(self.path)
-        commit(self._staging, place, lambda each: each.write_text(text, encoding="utf-8"))
+        commit(self._staging, place, lambda each: each.write_text(text, encoding="utf-8"), new=new)
 
     def write_window(
         self,
@@ -361,7 +366,7 @@ class RunWriter:
 
     def _settle(self) -> None:
         """Delete, once, the files kept for undoing the start, and leftovers of killed processes."""
-        if not self._settled:
+        if not self._settled and not isinstance(self.path, ObjectPath):
             self._settled = True
             with contextlib.suppress(OSError, StoreError):
                 sweep(self._folder.parent, keep=self._folder if self._shard[1] > 1 else None)

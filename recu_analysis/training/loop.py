@@ -21,6 +21,7 @@ from recu_analysis.nn.quantized import bad_steps
 from recu_analysis.store.channels import sampling_of
 from recu_analysis.store.format import RUN_FILE
 from recu_analysis.store.locked_folder import absolute
+from recu_analysis.store.places import local
 from recu_analysis.store.quantities import requested
 from recu_analysis.store.run import read_header
 from recu_analysis.store.starting import check_resumable
@@ -150,7 +151,7 @@ def train(
     """
     if resume and overwrite:
         raise InputError("resume and overwrite exclude each other; use only one of them")
-    folder = absolute(run_dir)
+    folder = absolute(local(run_dir, "a training, which keeps its checkpoints beside the run,"))
     with process_group(config.device) as ours, contextlib.ExitStack() as held:
         _check_batches(config, ours)
         _check_revival(config, ours)

@@ -19,6 +19,7 @@ from recu_analysis.errors import InputError, StoreError, unknown
 from recu_analysis.figures.captions import escape_latex
 from recu_analysis.figures.print.style import OUTPUT, current_venue
 from recu_analysis.store.durable import replace_file
+from recu_analysis.store.places import local
 
 if TYPE_CHECKING:
     import os
@@ -173,7 +174,7 @@ def check_formats(formats: Sequence[str]) -> None:
 def check_folder(directory: str | os.PathLike[str]) -> None:
     """Create a folder for figures; StoreError if it cannot be created or written to."""
     try:
-        Path(directory).mkdir(parents=True, exist_ok=True)
+        local(directory, "a figure").mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=directory):
             pass
     except OSError as error:
