@@ -34,7 +34,7 @@ from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.null import null
 from recu_analysis.analysis.query import gather, per_layer, value
 from recu_analysis.analysis.rendering import with_interval
-from recu_analysis.analysis.selection import select_windows
+from recu_analysis.analysis.selection import begins_training, select_windows
 from recu_analysis.analysis.window_text import chosen_text
 from recu_analysis.store.labels import together
 from recu_analysis.store.layer_selection import select_layers
@@ -88,7 +88,7 @@ def over_null(layers: Sequence[Values], name: str) -> Median:
 
 def barely_updated(unclamped: Sequence[Run], layers: Patterns = None, windows: Windows | None = None) -> Query[Finding]:
     """C1a: mobility of the tail over that of the core, in runs without clamp, over that of noise alone."""
-    finals, problem = can_tell(unclamped, windows)
+    finals, problem = _noise_is_even(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
     without = [run.name for run in unclamped if "zpath" not in run.header.quantities]
@@ -114,7 +114,7 @@ def barely_flips(unclamped: Sequence[Run], layers: Patterns = None, windows: Win
     The risk of a flip, tail to core, is told beside it. It does not decide, because it follows from how long the
     windows are: noise alone gives 0.1 to 0.9.
     """
-    finals, problem = can_tell(unclamped, windows)
+    finals, problem = _noise_is_even(unclamped, windows)
     if problem:
         return value(cannot_tell(problem))
     return _with_nulls(unclamped, finals, layers).then(lambda found: _flips(found, _windows(unclamped, finals)))
@@ -222,6 +222,20 @@ def can_tell(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWi
         return [], (
             f"the windows of {together(lost)} are so long that noise alone would leave less than "
             f"{TOO_LITTLE_LEFT:g} of the start, so tail and core have mixed; choose fewer windows, or record more"
+        )
+    return found, ""
+
+
+def _noise_is_even(runs: Sequence[Run], windows: Windows | None) -> tuple[list[FinalWindows], str]:
+    """As `can_tell`, for statistics beside noise: its size changes most at the start of a training."""
+    found, problem = can_tell(runs, windows)
+    if problem:
+        return found, problem
+    early = [run.name for run, at in zip(runs, found, strict=True) if begins_training(select_windows(run, at.span))]
+    if early:
+        return [], (
+            f"the windows of {together(early)} begin with the training, where noise changes its size, so what noise "
+            "alone would give is not known; train longer, or choose later windows"
         )
     return found, ""
 
