@@ -9,7 +9,7 @@ import numpy as np
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.selection import select_windows
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.intervals import FEWEST_CHANNELS, over_layers, standard_error
@@ -39,6 +39,7 @@ def channel_errors_query(
     return per_layer(run, select_layers(run, layers), _sums, tail_tau, window)
 
 
+@takes_levels
 def _sums(run: Run, spec: LayerSpec, tail_tau: TailTau, window: WindowSpan) -> Answer[Values]:
     record = yield over(select_windows(run, window), MOVEMENT)
     moved = movement(spec, record, tail_tau)

@@ -17,7 +17,18 @@ from tests.capture.level_layers import QUANTIZERS, Quantized, plain_levels, sgd,
 
 #: Public functions that hold for any levels.
 ANY_LEVELS = {"compare", "curves", "dead_weights", "levels", "state_transitions"}
-ANY_LEVELS |= {"by_magnitude", "flip_table", "survival", "tails"}
+ANY_LEVELS |= {
+    "by_magnitude",
+    "dead_weights_over_seeds",
+    "flip_table",
+    "over_seeds",
+    "paired_differences",
+    "survival",
+    "tails",
+}
+
+#: Windows of two runs of one experiment.
+SEEDS = {"one": (6, 7), "two": (5, 8)}
 
 
 def recorded(path, name, windows=(6, 7)):
@@ -260,6 +271,14 @@ def test_other_functions_refuse_them_too(ternary):
 def test_interventions_refuse_them(ternary, groups):
     with pytest.raises(SignsOnlyError, match="layer '1' have 3 levels"):
         ra.intervene(tiny("bitnet"), ternary, lambda model: torch.zeros(2), layers="1", groups=groups)
+
+
+def test_means_over_seeds_are_those_of_their_tables(tmp_path):
+    both = {name: recorded(tmp_path / name, "bitnet", windows=windows)[0] for name, windows in SEEDS.items()}
+    table = ra.dead_weights_over_seeds(both, windows="1:").set_index("layer")
+    tables = [ra.dead_weights(run, windows="1:").set_index("layer") for run in both.values()]
+    expected = np.mean([each.loc["0", "dead_fraction"] for each in tables])
+    assert table.loc["0", "dead_fraction"] == pytest.approx(expected)
 
 
 def test_traces_show_the_states(ternary):
