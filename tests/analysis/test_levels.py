@@ -27,15 +27,12 @@ ANY_LEVELS |= {
     "tails",
 }
 
-#: Windows of two runs of one experiment.
-SEEDS = {"one": (6, 7), "two": (5, 8)}
 
-
-def recorded(path, name, windows=(6, 7)):
+def recorded(path, name, windows=(6, 7), **configuration):
     model = tiny(name)
     optimizer = sgd(model)
     history = [snapshot(model[0])]
-    with ra.record(model, optimizer, path) as recorder:
+    with ra.record(model, optimizer, path, configuration=configuration) as recorder:
         for epoch, length in enumerate(windows):
             for _ in range(length):
                 update(model, optimizer, len(history))
@@ -274,11 +271,12 @@ def test_interventions_refuse_them(ternary, groups):
 
 
 def test_means_over_seeds_are_those_of_their_tables(tmp_path):
-    both = {name: recorded(tmp_path / name, "bitnet", windows=windows)[0] for name, windows in SEEDS.items()}
-    table = ra.dead_weights_over_seeds(both, windows="1:").set_index("layer")
-    tables = [ra.dead_weights(run, windows="1:").set_index("layer") for run in both.values()]
-    expected = np.mean([each.loc["0", "dead_fraction"] for each in tables])
-    assert table.loc["0", "dead_fraction"] == pytest.approx(expected)
+    runs = [recorded(tmp_path / str(seed), "bitnet", (4 + seed, 8 - seed), seed=seed)[0] for seed in range(2)]
+    table = ra.dead_weights_over_seeds({run.name: run for run in runs}, windows="1:")
+    total = table[table["row"] == "total"].squeeze()
+    assert total["seeds"] == 2
+    expected = np.mean([ra.dead_weights(run, windows="1:")["dead_fraction"].iloc[0] for run in runs])
+    assert total["dead_fraction"] == pytest.approx(expected)
 
 
 def test_traces_show_the_states(ternary):
