@@ -202,13 +202,13 @@ def _opened(bucket: str, seconds: float) -> Any:
     """The library's client of a bucket; it reads the credentials from the environment."""
     _library()
     _check_endpoint(bucket)
-    from obstore.store import S3Store
-
     if _PROCESS.setdefault("number", os.getpid()) != os.getpid():
         raise StoreError(
             f"s3://{bucket} cannot be used: this process was forked after the object store was used, and its threads "
             "are not here; start processes with spawn"
         )
+    from obstore.store import S3Store
+
     http = os.environ.get("AWS_ALLOW_HTTP", "").lower() in {"true", "1", "yes", "on"}
     try:
         return S3Store(

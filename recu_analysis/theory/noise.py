@@ -140,7 +140,7 @@ def simulate(
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     factors = np.ones(chosen.size) if pace is None else generator.choice(pace, chosen.size)
     moved = w, pushes * factors, state, flips, first, last, path, reach
-    power, widths = np.broadcast_to(power, widths[1:].shape), widths.take(ours, axis=1)
+    power = np.broadcast_to(power, widths[1:].shape)
     done, paths = 0, [0.0]
     for at, (each, bound) in enumerate(zip(rates, bounds or [math.inf] * len(rates), strict=True)):
         if each.updates:
@@ -148,10 +148,10 @@ def simulate(
             inside = max(int(np.count_nonzero(np.abs(z) <= bound)), 1) / z.size if bound < math.inf else 1.0
             size = np.sqrt(power[at, ours]) * factors / math.sqrt(inside)
             rule = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
-            advance(*moved, *rule, size, widths[at : at + 2], bound, done, each.updates)
+            advance(*moved, *rule, size, widths[at : at + 2].take(ours, axis=1), bound, done, each.updates)
         done += each.updates
         paths.append(float(path.mean()))
-    scores = w / widths[-1]
+    scores = w / widths[-1, ours]
     return Simulated(chosen, z[chosen], scores, flips, first, last, path / updates, reach, np.diff(paths))
 
 

@@ -108,7 +108,7 @@ def test_it_draws_a_run_a_path_or_a_table_into_the_axes(run, name):
         said += [text.get_text() for text in axes.texts]
         assert name in NEVER_LABELED or any("named" in each for each in said), said
     for wrong, fact in [
-        ({"color": "red"}, "did you mean .*color"),
+        ({"colour": "red"}, "did you mean .*color"),
         ({"ax": [1]}, "one matplotlib Axes"),
         ({"palette": "red"}, "palette|colors"),
     ]:
@@ -129,7 +129,7 @@ def test_several_runs_have_the_labels_and_colors_of_their_mappings(run):
     axes = ra.plot_flip_law({"a": run, "b": run.path}, ax=Figure().subplots(), palette={"a": "red", "b": "tab:blue"})
     drawn = {line.get_label(): line.get_color() for line in axes.lines}
     assert {"a": "red", "b": "tab:blue"}.items() <= drawn.items()
-    table = pd.concat([ra.flip_table(run).assign(run=label) for label in "ab"])
+    table = pd.concat([ra.flip_table(run).assign(run=label, flip_ratio_null=0.01) for label in "ab"])
     axes = ra.plot_flip_law(table, ax=Figure().subplots(), palette=["red", "blue"])
     # Of each run there are the measured flips and those of noise alone.
     assert [line.get_color() for line in axes.lines][1:] == ["red", "red", "blue", "blue"]

@@ -17,11 +17,14 @@ import tempfile
 import time
 import traceback
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
+from recu_analysis.training.data import cifar
 from recu_analysis.training.data.loading import DATASETS
 from tests.cli_runner import Done, run_cli
 from tests.fuzz import inputs, mutations
+from tests.training import cifar_files
 
 #: Seconds of the processor, and bytes beyond those at the start that one input may take.
 SECONDS, MEMORY = 60, 6 * 2**30
@@ -196,6 +199,8 @@ def main() -> None:
     asked = parser.parse_args()
     seed = random.randrange(10**6) if asked.seed is None else asked.seed
     signal.signal(signal.SIGPROF, _slow)
+    for name, kind in cifar.PUBLISHED.items():  # archives of a few images pass as the published ones
+        cifar.PUBLISHED[name] = replace(kind, images=cifar_files.IMAGES, tested=cifar_files.TESTED)
     fuzzer = Fuzzer(asked.place, seed)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + MEMORY, resource.RLIM_INFINITY))

@@ -93,7 +93,7 @@ def test_what_cannot_be_drawn_is_said(plot):
         ((table(layers=("a", "b")), {}), "2 layers; choose one with layer='a'"),
         ((table(), {"layer": "c"}), "no layer of the table is called 'c'"),
         ((table(), {"palette": "red"}), "palette"),
-        ((table(), {"color": "red"}), "property"),
+        ((table(), {"colour": "red"}), "property"),
         ((None, {}), "a run|runs"),
     ]:
         with pytest.raises(InputError, match=fact):
