@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +11,20 @@ import torch
 from torch.nn import functional
 
 import recu_analysis as ra
-from benchmarks.kernel import SHAPES
+from benchmarks.kernel import QUANTIZERS, SHAPES
 from benchmarks.timing import ratio, take_turns
 from recu_analysis.capture.accumulate import DeviceAccumulator
-from recu_analysis.capture.accumulator_choice import accumulator
+from recu_analysis.capture.accumulator_choice import accumulator, levels_for
+from recu_analysis.capture.levels import DeviceLevels
+from recu_analysis.capture.steps import steps_of
 from recu_analysis.nn import build_network
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from recu_analysis.capture.accumulate import Accumulator
+    from recu_analysis.capture.levels import CpuLevels
+    from recu_analysis.theory.levels import Quantizer
 
 ROUNDS = 50
 #: Least memory traffic of an update in bytes per weight: read the new weight; read and write the old one, path, zpath.
@@ -38,8 +45,13 @@ def milliseconds(run: Callable[[], object]) -> float:
     return sorted(times[3:])[ROUNDS // 2]
 
 
+def with_levels(kind: type[CpuLevels | DeviceLevels], quantizer: Quantizer, weight: torch.Tensor) -> Accumulator:
+    """The accumulator of a weight with more than two levels, which computes its steps in every update."""
+    return kind(weight, quantizer, partial(steps_of, quantizer, weight))
+
+
 def updates() -> None:
-    """Print the microseconds per update, against the bandwidth limit, also for plain torch operations."""
+    """Print the microseconds per update over the bandwidth limit: of signs, of more levels, of plain operations."""
     weights = [torch.randn(*shape, 3, 3, device="cuda") for shape in SHAPES]
     steps = [weight + 0.01 * torch.randn_like(weight) for weight in weights]
     count = sum(weight.numel() for weight in weights)
@@ -49,11 +61,18 @@ def updates() -> None:
     limit = 1e-3 * LEAST * count / bandwidth
     print(f"an update on {torch.cuda.get_device_name()}, {count / 1e6:.1f} M weights in {len(weights)} layers")
     print(f"  bandwidth limit: {limit:.0f} microseconds ({LEAST} bytes a weight at {bandwidth:.0f} GB/s of a copy)")
-    for name, kind in (("ours", accumulator), ("plain torch operations", DeviceAccumulator)):
-        sums = [kind(weight, center=True) for weight in weights]
+    kinds: dict[str, Callable[[torch.Tensor], Accumulator]] = {
+        "ours": partial(accumulator, center=True),
+        "plain torch operations": partial(DeviceAccumulator, center=True),
+    }
+    for quantizer, name in zip(QUANTIZERS, ("ternary, a tensor", "ternary, channels", "4 bits, channels"), strict=True):
+        kinds[f"ours, {name}"] = partial(with_levels, levels_for(weights[0]), quantizer)
+    kinds["plain torch operations, ternary, a tensor"] = partial(with_levels, DeviceLevels, QUANTIZERS[0])
+    for name, kind in kinds.items():
+        sums = [kind(weight) for weight in weights]
         turns = [weights, steps]
 
-        def once(sums: list[DeviceAccumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:
+        def once(sums: list[Accumulator] = sums, turns: list[list[torch.Tensor]] = turns) -> None:
             turns.reverse()  # weights move, and some flip
             for each, weight in zip(sums, turns[0], strict=True):
                 each.advance(weight, 1)

@@ -52,14 +52,24 @@ def layer_accumulator(
     """
     if not spec.quantizer.binary:
         assert steps is not None  # noqa: S101 - only recordings have such layers
-        levels = CpuLevels if weight.device.type == "cpu" else DeviceLevels
-        return levels(weight, spec.quantizer, steps, quantities=quantities, numbers=spec.channel_numbers)
+        return levels_for(weight)(weight, spec.quantizer, steps, quantities=quantities, numbers=spec.channel_numbers)
     kind = partial(accumulator, numbers=spec.channel_numbers)
     if spec.transform is not None:
         return kind(weight, center=spec.center, quantities=quantities)
     assert effective is not None  # noqa: S101 - a layer has one or the other
     of_latent = {"path"} if spec.z == "effective" else {"path", "zpath"}
     return EffectiveAccumulator(weight, effective, kind, of_latent, quantities)
+
+
+def levels_for(weight: torch.Tensor) -> type[CpuLevels | DeviceLevels]:
+    """The accumulator of a latent weight with more than two levels, on its device; chosen as by `accumulator`."""
+    if weight.device.type == "cpu":
+        return CpuLevels
+    if fused_for(weight) is None:
+        return DeviceLevels
+    from recu_analysis.capture.cuda_levels import CudaLevels
+
+    return CudaLevels
 
 
 def accumulator_of(

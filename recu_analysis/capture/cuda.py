@@ -24,7 +24,7 @@ MOST_AT_ONCE = 2048
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.constexpr) -> Any:  # noqa: N803
+def moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.constexpr) -> Any:  # noqa: N803
     """Mean of one channel, and 1 / its standard deviation (ddof 1), float64; 0 for a constant channel."""
     first = tl.load(row).to(tl.float64)
     total, others = tl.zeros([BLOCK], tl.float64), tl.zeros([BLOCK], tl.int32)
@@ -46,7 +46,7 @@ def _moments(row: tl.tensor, width: tl.tensor, freedom: tl.tensor, BLOCK: tl.con
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _add(total: tl.tensor, rest: tl.tensor, movement: tl.tensor, inside: tl.tensor, fold: tl.tensor) -> None:
+def add_movement(total: tl.tensor, rest: tl.tensor, movement: tl.tensor, inside: tl.tensor, fold: tl.tensor) -> None:
     """Add movement to the remainder of a sum; if `fold`, first move the remainder into the sum."""
     left = tl.load(rest, mask=inside, other=0.0).to(tl.float64)
     if fold:
@@ -59,7 +59,16 @@ def _add(total: tl.tensor, rest: tl.tensor, movement: tl.tensor, inside: tl.tens
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def _all_moments(
+def count_flips(flips: tl.tensor, first: tl.tensor, last: tl.tensor, flipped: tl.tensor, update: tl.tensor) -> None:
+    """Count the flips of an update where `flipped` says so."""
+    count = tl.load(flips, mask=flipped, other=0)
+    tl.store(first, update, mask=flipped & (count == 0))
+    tl.store(last, update, mask=flipped)
+    tl.store(flips, count + 1, mask=flipped)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def all_moments(
     weight: tl.tensor,
     mean: tl.tensor,
     inverse: tl.tensor,
@@ -69,7 +78,7 @@ def _all_moments(
 ) -> None:
     """Fill `mean` and `inverse`, one entry per channel."""
     channel = tl.program_id(0).to(tl.int64)
-    m, scale = _moments(weight + channel * width, width, freedom, BLOCK)
+    m, scale = moments(weight + channel * width, width, freedom, BLOCK)
     tl.store(mean + channel, m)
     tl.store(inverse + channel, scale)
 
@@ -102,7 +111,7 @@ def _advance(
     begin = channel * width
     fold = (before + tl.load(numbers + channel)) % FOLD_EVERY == 0
     old_shift, old_scale = tl.load(mean + channel), tl.load(inverse + channel)
-    shift, scale = _moments(new + begin, width, freedom, BLOCK)
+    shift, scale = moments(new + begin, width, freedom, BLOCK)
     tl.store(mean + channel, shift)
     tl.store(inverse + channel, scale)
     if not CENTER:
@@ -113,15 +122,12 @@ def _advance(
         offsets += begin
         exact_after, exact_earlier = tl.load(new + offsets, mask=inside), tl.load(old + offsets, mask=inside)
         after, earlier = exact_after.to(tl.float64), exact_earlier.to(tl.float64)
-        _add(path + offsets, path_rest + offsets, tl.abs(after - earlier), inside, fold)
+        add_movement(path + offsets, path_rest + offsets, tl.abs(after - earlier), inside, fold)
         after, earlier = after - shift, earlier - old_shift
-        _add(zpath + offsets, zpath_rest + offsets, tl.abs(after * scale - earlier * old_scale), inside, fold)
+        add_movement(zpath + offsets, zpath_rest + offsets, tl.abs(after * scale - earlier * old_scale), inside, fold)
         tl.store(old + offsets, exact_after, mask=inside)
         flipped = inside & ((after < 0.0) != (earlier < 0.0))
-        count = tl.load(flips + offsets, mask=flipped, other=0)
-        tl.store(first + offsets, update, mask=flipped & (count == 0))
-        tl.store(last + offsets, update, mask=flipped)
-        tl.store(flips + offsets, count + 1, mask=flipped)
+        count_flips(flips + offsets, first + offsets, last + offsets, flipped, update)
 
 
 class CudaAccumulator(DeviceAccumulator):
@@ -158,7 +164,7 @@ class CudaAccumulator(DeviceAccumulator):
         constants["FOLD_EVERY"] = FOLD_EVERY
         self._advance = Kernel(_advance, len(self._old), constants)
         with on(self._old.device):
-            Kernel(_all_moments, len(self._old), constants)((self._old, self._mean, self._inverse), self._width)
+            Kernel(all_moments, len(self._old), constants)((self._old, self._mean, self._inverse), self._width)
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Add the update that resulted in `weight`."""

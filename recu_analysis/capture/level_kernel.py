@@ -59,9 +59,9 @@ def _by_product(new: Array, old: Array, now: Array, before: Array, low: float, h
         changed[j] = (a != b) | (b != c)
 
 
-@compiled()
+@compiled(error_model="numpy")
 def _by_division(new: Array, old: Array, now: Array, before: Array, low: float, high: float, changed: Array) -> None:
-    """As `_by_product`, where the network divides by s."""
+    """As `_by_product`, where the network divides by s; a step of 0 gives infinity or NaN, as in the network."""
     step, zero, old_step, old_zero = now[0], now[1], before[0], before[1]
     for j in range(new.size):
         a = rounded(old[j] / old_step, old_zero, low, high)
@@ -80,7 +80,7 @@ def _by_threshold(new: Array, old: Array, now: Array, before: Array, low: float,
         changed[j] = above | below
 
 
-@compiled()
+@compiled(error_model="numpy")
 def state_of(weight: float, group: Array, low: float, high: float, way: int) -> int:
     """The state of one weight; `way` is one of `WAYS`, and `group` has the step, or its inverse, and the zero point."""
     if way == 2:

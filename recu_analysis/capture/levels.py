@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 BY = ("weight_flips", "threshold_flips")
 
 
+def way_of(quantizer: Quantizer) -> int:
+    """How a kernel computes the states of a quantizer: one of `WAYS`."""
+    return WAYS["threshold" if quantizer.kind == "ternary" else "product" if quantizer.inverse else "division"]
+
+
 class Counts:
     """Transitions between the states of a layer over its open window; only flips are counted one by one.
 
@@ -99,7 +104,7 @@ class CpuLevels(CpuAccumulator):
         numbers = np.repeat(np.arange(shape[0]) if numbers is None else numbers, rows // shape[0])
         super().__init__(storable(weight).reshape(rows, -1), center=False, quantities=quantities, numbers=numbers)
         self._shape, self._quantizer, self._ask = shape, quantizer, steps
-        self._way = WAYS["threshold" if quantizer.kind == "ternary" else "product" if quantizer.inverse else "division"]
+        self._way = way_of(quantizer)
         self._inverse = np.empty(groups)
         group_moments(self._old, self._mean, self._inverse)
         self._bounds = np.array([quantizer.low, quantizer.high], self._old.dtype)
@@ -256,13 +261,17 @@ class DeviceLevels(DeviceAccumulator):
 
     def _states_of(self, weight: torch.Tensor, step: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
         """States, int64, one row per channel."""
-        quantizer, rows = self._quantizer, weight.reshape(self._group_count, -1)
-        step, zero = step[:, None], zero[:, None]
+        rows = weight.reshape(self._group_count, -1)
+        return self._states_with(rows, step[:, None], zero[:, None]).reshape(weight.shape)
+
+    def _states_with(self, weight: torch.Tensor, step: torch.Tensor, zero: torch.Tensor) -> torch.Tensor:
+        """States of weights with steps and zero points that broadcast to them, int64."""
+        quantizer = self._quantizer
         if quantizer.kind == "ternary":
-            return ((rows > step).long() - (rows < -step).long()).reshape(weight.shape)
-        units = rows * (1.0 / step) if quantizer.inverse else rows / step
+            return (weight > step).long() - (weight < -step).long()
+        units = weight * (1.0 / step) if quantizer.inverse else weight / step
         states = (units.round() + zero).clamp(quantizer.low, quantizer.high).nan_to_num(nan=quantizer.high)
-        return states.long().reshape(weight.shape)
+        return states.long()
 
     def advance(self, weight: torch.Tensor, update: int) -> None:
         """Add the update that resulted in `weight`."""
@@ -300,20 +309,18 @@ class DeviceLevels(DeviceAccumulator):
 
         The counts `BY` are arrays without an axis.
         """
-        kept = {"direction": self._direction.reshape(self._shape), "step": self._step}
-        kept |= {"transitions": self._transitions.reshape(self._quantizer.count, -1)}
-        taken = super().take() | {name: each.to("cpu", copy=True).numpy() for name, each in kept.items()}
-        taken |= dict(zip(BY, self._by.to("cpu", copy=True).numpy(), strict=True))
-        zero = self._zero.cpu().numpy()
+        kept = {"direction": self._direction.reshape(self._shape), "step": self._step} | self._counted()
+        copies = {name: each.to("cpu", copy=True).numpy() for name, each in kept.items()}
+        by, zero = copies.pop("by"), self._zero.cpu().numpy()
+        taken = super().take() | copies | dict(zip(BY, by, strict=True))
         taken |= {"zero_point": zero.astype(np.int64)} if zero.any() else {}
-        for each in (self._reversals, self._transitions, self._by):
-            each.zero_()
+        self._reversals.zero_()
+        self._count_from(torch.zeros_like(kept["transitions"]), torch.zeros_like(kept["by"]))
         return taken
 
     def state(self) -> dict[str, torch.Tensor]:
         """Copies on the CPU of the sums and counts of the open window, without the weights."""
-        tensors = {"direction": self._direction, "step_seen": self._step, "zero_seen": self._zero, "by": self._by}
-        tensors |= {"transitions": self._transitions.reshape(self._quantizer.count, -1)}
+        tensors = {"direction": self._direction, "step_seen": self._step, "zero_seen": self._zero} | self._counted()
         return super().state() | {name: each.to("cpu", copy=True) for name, each in tensors.items()}
 
     def load(self, state: Mapping[str, torch.Tensor]) -> None:
@@ -321,8 +328,7 @@ class DeviceLevels(DeviceAccumulator):
         super().load(state)
         self._begin_at(*(state[name].to(self._old) for name in ("step_seen", "zero_seen")))
         self._direction.copy_(state["direction"].reshape(self._direction.shape))
-        self._transitions.copy_(state["transitions"].reshape(-1))
-        self._by.copy_(state["by"])
+        self._count_from(*(state[name].to(self._old.device) for name in ("transitions", "by")))
 
     def take_up(self, step: Array, zero: Array | None, direction: Array) -> None:
         """Begin at the end of a stored window: with its steps, its zero points and the directions of the last flips."""
@@ -332,3 +338,12 @@ class DeviceLevels(DeviceAccumulator):
 
     def _counts(self) -> dict[str, torch.Tensor]:
         return super()._counts() | {"reversals": self._reversals}
+
+    def _counted(self) -> dict[str, torch.Tensor]:
+        """The transitions, of shape (states, states), and the counts `BY` of the open window."""
+        return {"transitions": self._transitions.reshape(self._quantizer.count, -1), "by": self._by}
+
+    def _count_from(self, transitions: torch.Tensor, by: torch.Tensor) -> None:
+        """Continue from these counts of the open window."""
+        self._transitions.copy_(transitions.reshape(-1))
+        self._by.copy_(by)

@@ -11,7 +11,7 @@ import numba
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def compiled(*, fastmath: bool | set[str] = False) -> Callable[[Function], Function]:
+def compiled(*, fastmath: bool | set[str] = False, error_model: str = "python") -> Callable[[Function], Function]:
     """Compile a function when it is first called, and keep its machine code on disk for the next process.
 
     The code is kept beside the package, else below the home folder. In a container both may be read-only, and a disk
@@ -20,15 +20,18 @@ def compiled(*, fastmath: bool | set[str] = False) -> Callable[[Function], Funct
     Parameters
     ----------
     fastmath : bool or set of str
-        As for `numba.njit`.
+    error_model : str
+        As for `numba.njit`: with "python", a division by zero raises ZeroDivisionError; with "numpy", it gives infinity
+        or NaN.
     """
+    options: Any = {"nogil": True, "fastmath": fastmath, "error_model": error_model}
 
     def compile_later(function: Function) -> Function:
         made: Any
         try:
-            made = numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
+            made = numba.njit(cache=True, **options)(function)
         except RuntimeError:  # numba knows no folder that can be written
-            made = numba.njit(nogil=True, fastmath=fastmath)(function)
+            made = numba.njit(**options)(function)
             return cast("Function", made)
         save = made._cache.save_overload
 

@@ -46,9 +46,10 @@ def test_the_kernels_agree(shape, center, dtype):
     assert not second["zpath"].reshape(shape[0], -1)[1].any()
 
 
-def test_an_update_does_not_wait_for_the_device(tmp_path):
+@pytest.mark.parametrize("levels", [2, 3])
+def test_an_update_does_not_wait_for_the_device(tmp_path, levels):
     torch.manual_seed(0)
-    model = build_network("resnet20").cuda()
+    model = build_network("resnet20", levels=levels).cuda()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
     images, labels = torch.randn(32, 3, 32, 32).cuda(), torch.randint(0, 10, (32,)).cuda()
     with ra.record(model, optimizer, tmp_path / "run") as recorder:

@@ -136,6 +136,21 @@ def test_torch_operations_agree_with_the_kernel(name):
     assert all((each.take()["transitions"] == 0).all() for each in both)
 
 
+@pytest.mark.parametrize("inverse", [False, True])
+@pytest.mark.parametrize("kind", [CpuLevels, DeviceLevels])
+def test_a_step_that_becomes_zero(kind, inverse):
+    quantizer, weight = Quantizer("uniform", -2, 1, inverse=inverse), torch.tensor([[-0.1, 0.0, 0.1], [-0.4, 0.4, 0.2]])
+    step = torch.tensor([0.2, 0.3])
+    sums = kind(weight, quantizer, lambda: (step, torch.zeros(2)))
+    step[0] = 0.0  # as by the rule maxabs where all weights of a channel are 0
+    sums.advance(weight, 1)
+    with np.errstate(all="ignore"):
+        expected = np.clip(np.round(np.float32([[-0.1, np.nan, 0.1]]) / np.float32(0)), -2, 1)
+    assert sums.look(torch.arange(3))[2].tolist() == np.nan_to_num(expected[0], nan=1).tolist() == [-2, 1, 1]
+    taken = sums.take()
+    assert (taken["weight_flips"], taken["threshold_flips"]) == (0, 3)
+
+
 def test_frozen_weights_under_a_moving_threshold(tmp_path):
     model = nn.Sequential(Quantized(12, 8, Quantizer("uniform", -2, 1), [[0.1]] * 8))
     layer = model[0]
