@@ -1,6 +1,7 @@
 """Causes of silence through the store: planted ones are found by layer, noise is undetermined, and what is refused."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +9,13 @@ import torch
 from scipy.special import ndtr
 
 import recu_analysis as ra
-from recu_analysis.analysis.causes import is_untried
+from recu_analysis.analysis.causes import check_recorded, is_untried, silent_weights
+from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.selection import WindowSpan
 from recu_analysis.errors import NotRecordedError, WindowNotFoundError
 from recu_analysis.nn.layers import BinaryLinear
 from recu_analysis.testing import LR, synthetic_run
+from recu_analysis.theory import causes as theory
 from recu_analysis.theory.causes import CAUSES
 from tests.analysis.test_cohorts import tail
 from tests.messages import facts
@@ -154,6 +158,40 @@ def test_rules_that_need_the_gradients_are_not_tried_where_what_they_made_is_not
         assert is_untried(table) == (name != "all")
 
 
+def test_windows_whose_momentum_changed_are_told_from_windows_without_a_gradient(tmp_path):
+    torch.manual_seed(0)
+    model = BinaryLinear(12, 12, bias=False)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=0.1)
+    with ra.record(model, optimizer, tmp_path / "run", quantities=["gradient-stats"]) as recorder:
+        for momenta in ((0.9, 0.9), (0.9, 0.5), (None, None)):
+            for momentum in momenta:
+                model.zero_grad()
+                if momentum is not None:
+                    optimizer.param_groups[0]["momentum"] = momentum
+                    model(torch.randn(4, 12)).square().mean().backward()
+                optimizer.step()
+            recorder.mark()
+    tables = {at: ra.causes(tmp_path / "run", windows=at) for at in (2, 3)}
+    assert {at: is_untried(table) for at, table in tables.items()} == {2: True, 3: False}
+    still = tables[3].set_index(["row", "group", "cause"])["share"]
+    assert still["layer", "tail-silent", "scheduled"] == 1.0
+
+
+def test_shares_with_other_thresholds_are_those_of_every_threshold_halved_or_doubled(path):
+    tested, chosen = WindowSpan(2, 3), WindowSpan(1, 2)
+    run = ra.open_run(path)
+    table = ra.causes(run, windows=tested)
+    rows = table[table["row"] == "layer"].set_index(["layer", "group"])
+    found = per_layer(run, run.header.layers, silent_weights, chosen, tested, 0.85).run()
+    scaled = {"share_half": (0.125, 0.25, 0.25, 0.05, 0.5, 0.8225), "share_twice": (0.5, 1.0, 1.0, 0.2, 2.0, 3.29)}
+    for column, thresholds in scaled.items():
+        for layer, silent in zip(run.layer_names, found, strict=True):
+            codes = theory.causes(silent.evidence, theory.Thresholds(*thresholds)).reshape(-1)
+            for group, mask in silent.members.items():
+                expected = [np.mean(codes[mask] == code) for code in range(len(CAUSES))]
+                np.testing.assert_allclose(rows.loc[(layer, group), column], expected, rtol=1e-12)
+
+
 def test_a_layer_called_all_is_not_the_row_of_all_layers(tmp_path, histories):
     walks = {"all": histories["noise"][0], "second": histories["pull"][0]}
     path = synthetic_run(tmp_path / "run", walks, windows=2, decay_time=TIME, gradient_stats=True).path
@@ -169,5 +207,8 @@ def test_a_layer_called_all_is_not_the_row_of_all_layers(tmp_path, histories):
 def test_what_is_missing_is_said(run, path):
     with pytest.raises(NotRecordedError, match=facts("gradient-stats", 'record(..., quantities=["gradient-stats"])')):
         ra.causes(run)
+    for windows in (0, 1):  # a recording that has just begun
+        with pytest.raises(NotRecordedError, match=facts("gradient-stats")):
+            check_recorded(replace(run, windows=run.windows[:windows]))
     with pytest.raises(WindowNotFoundError, match=facts("before 1:2", "later windows")):
         ra.causes(path, windows="1")

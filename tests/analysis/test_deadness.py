@@ -282,6 +282,23 @@ def test_the_magnitude_of_an_update_is_the_path_over_the_updates(run, synthetic)
     np.testing.assert_allclose(moved.magnitude, steps.reshape(-1) / (len(walk) - 1), rtol=1e-6)
 
 
+def test_what_each_weight_did_from_start_to_end_where_one_was_zero_and_a_channel_is_not_known(tmp_path):
+    walk = random_walk((4, 6), 4, step=0.5)
+    walk[0, 0, :2] = 0.0  # the sign of zero is +1
+    walk[-1, 0, :3] = -0.5, 0.5, 0.0
+    walk[2, 2, 5] = np.nan
+    path = synthetic_run(tmp_path / "run", {"a": walk}, windows=2, transform=WeightTransform()).path
+    run = open_run(path)
+    moved = movement(run.header.layers[0], merged(run.windows[1:], "a"))
+    start, end = (walk[at, [0, 1, 3]].astype(np.float64) for at in (0, -1))
+    assert moved.channel.tolist() == [0] * 6 + [1] * 6 + [3] * 6
+    assert moved.changed[:2].tolist() == [True, False]
+    np.testing.assert_array_equal(moved.changed, ((start < 0) != (end < 0)).reshape(-1))
+    np.testing.assert_array_equal(moved.displacement, np.abs(end - start).reshape(-1))
+    distance = np.abs(start) / start.std(axis=1, ddof=1, keepdims=True)
+    np.testing.assert_allclose(moved.distance, distance.reshape(-1), rtol=1e-12)
+
+
 def test_the_total_weighs_tail_and_core_by_their_weights_and_keeps_a_null_that_is_known_of_most():
     def table(first_null):
         return pd.DataFrame(
@@ -296,6 +313,8 @@ def test_the_total_weighs_tail_and_core_by_their_weights_and_keeps_a_null_that_i
                 "silent_core": [0.1, 0.9],
                 "dead_fraction": [0.4, 0.8],
                 "dead_fraction_null": [first_null, math.nan if first_null < 0.5 else 0.6],
+                "updates": [10, 10],
+                "decay_time": [0.1, 0.2],
             }
         )
 
@@ -305,6 +324,8 @@ def test_the_total_weighs_tail_and_core_by_their_weights_and_keeps_a_null_that_i
     assert total["dead_fraction"] == pytest.approx((100 * 0.4 + 300 * 0.8) / 400)
     assert total["dead_fraction_null"] == pytest.approx((100 * 0.9 + 300 * 0.6) / 400)
     assert math.isnan(totals(table(0.1))["dead_fraction_null"]), "known of a quarter of the weights"
+    assert total["updates"] == 10, "the same in all layers"
+    assert "decay_time" not in total, "another in each layer"
     rows = with_totals(table(0.9))
     assert rows.columns[0] == "row"
     assert rows["row"].tolist() == ["layer", "layer", "total"]

@@ -59,10 +59,26 @@ def test_the_first_rule_that_is_met_decides():
     assert names(causes(evidence(mobility=np.full(4, np.nan)))) == ["undetermined"] * 4
 
 
+def test_values_at_a_threshold_and_windows_without_updates():
+    side, path = column(1, -1, 1, -1), column(2, 2, 2, 2)
+    at = THRESHOLDS.pulled * np.array([1.0, 1.0, -1.0, -1.0])[:, None]
+    assert names(causes(evidence(pull=at, side=side, path=path))) == ["undetermined"] * 4
+    beyond = np.nextafter(np.abs(at), np.inf) * np.sign(at)
+    assert names(causes(evidence(pull=beyond, side=side, path=path))) == ["held", "opposed", "opposed", "held"]
+    mobility = np.array([0.25, np.nextafter(0.25, 0.0), 1.75, 1.75])  # of median 1
+    assert names(causes(evidence(mobility=mobility)))[:2] == ["undetermined", "slow channel"]
+    counts = {"small": column(1, 0, 0, 0), "unchanged": column(0, 1, 0, 0)}
+    stopped = ["masked", "lost to rounding", "undetermined", "undetermined"]
+    assert names(causes(evidence(updates=1, **counts), THRESHOLDS.scaled(0.5))) == stopped
+    none = dict.fromkeys(counts, np.zeros((4, 1)))
+    assert names(causes(evidence(updates=0, **none))) == ["undetermined"] * 4
+
+
 def test_thresholds_are_scaled_together_or_alone():
     half, twice = THRESHOLDS.scaled(0.5), THRESHOLDS.scaled(2.0)
     assert (half.pulled, twice.pulled, half.masked, twice.masked) == (0.8225, 3.29, 0.25, 1.0)
     assert THRESHOLDS.scaled(2.0, "pulled").slow == THRESHOLDS.slow
+    assert THRESHOLDS.scaled(0.1).pulled == pytest.approx(0.1645)
     assert names(causes(evidence(pull=column(1, 2, 3, 4), path=2.0 * np.ones((4, 1))), twice)) == [
         "undetermined"
     ] * 3 + ["held"]
