@@ -26,5 +26,7 @@ draw checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random \
 draw checkpoints/causes/baseline-0 checkpoints/causes/recu-0 --label baseline-0="no clamp" --label recu-0=ReCU \
     --only causes "$@"
 draw checkpoints/traces/recu --only trajectories "$@"
+draw checkpoints/ternary/lm-0 checkpoints/ternary/ternary-0 --label lm-0="language model" --label ternary-0=ResNet-20 \
+    --only transitions "$@"
 draw $runs/*-? checkpoints/fashion-tau/*-? checkpoints/tau/*-? --only table1 "$@"
 draw $runs/*-? --only table2,table3,table4,table5 "$@"
