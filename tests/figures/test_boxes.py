@@ -58,6 +58,7 @@ def with_faults(runs, places, names=None):
     return {place: sentences for place, sentences in found.items() if sentences}
 
 
+@pytest.mark.figures
 def test_a_network_with_names_of_its_own(tmp_path):
     assert with_faults(own_names(tmp_path), CORE) == {}
 
@@ -74,6 +75,7 @@ def many(trained, count):
     }
 
 
+@pytest.mark.figures
 def test_eight_runs_with_long_names(trained):
     assert with_faults(many(trained, 8), CORE, OF_RUNS) == {}
 

@@ -183,6 +183,7 @@ def test_a_compiler_that_fails_is_one_sentence(tmp_path, monkeypatch):
     assert list((tmp_path / "target").iterdir()) == []
 
 
+@pytest.mark.faults
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")
 def test_a_compiler_that_fails_in_a_resumption_deletes_nothing(tmp_path, monkeypatch):
     def broken(graph, inputs):
