@@ -7,7 +7,7 @@ machine has too little are left out, and that is said.
 from __future__ import annotations
 
 import gc
-import os
+import re
 import resource
 import shutil
 import sys
@@ -122,7 +122,8 @@ def _peak() -> float:
 
 def _room(folder: Path, weights: float, windows: int) -> str:
     """What the machine has too little of for a run; empty if it has enough."""
-    memory = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    found = re.search(r"MemAvailable: *(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"))
+    memory = 1024 * int(found[1]) if found else 0
     if memory < HELD * weights:
         return f"needs {HELD * weights / 1e9:.0f} GB of memory, and {memory / 1e9:.0f} are free"
     free = shutil.disk_usage(folder).free
@@ -144,7 +145,7 @@ def main() -> None:
         for millions in (each for each in SIZES if each <= most):
             lacks = _room(Path(name), millions * 1e6, WINDOWS + 1)
             if lacks:
-                print(f"  {millions} M weights are left out: that {lacks}")
+                print(f"  {millions} M weights are left out: that {lacks}", flush=True)
                 continue
             row = measured(Path(name), millions)
             rows.append(row)
