@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.long_run import SHAPES, SMALL_SHAPES, write_long_run
-from recu_analysis import open_run
+from recu_analysis import open_run, workers
 from recu_analysis.report import report
 
 WINDOWS = 24
@@ -21,10 +21,14 @@ def main() -> None:
     for name, shapes in RUNS.items():
         with tempfile.TemporaryDirectory() as folder:
             write_long_run(Path(folder) / "run", WINDOWS, shapes)
-            began = time.perf_counter()
-            page = report({"run": open_run(Path(folder) / "run")})
-            taken = time.perf_counter() - began
-        print(f"  {name}: {len(page.encode()) / 1e6:.2f} MB, {taken:.0f} s")
+            taken = []
+            for threads in (1, 2):
+                began = time.perf_counter()
+                with workers(threads):
+                    page = report({"run": open_run(Path(folder) / "run")})
+                taken.append(time.perf_counter() - began)
+        size = len(page.encode()) / 1e6
+        print(f"  {name}: {size:.2f} MB, {taken[0]:.0f} s, and {taken[1]:.0f} s with two threads", flush=True)
 
 
 if __name__ == "__main__":

@@ -314,7 +314,7 @@ def null_locking(
     -------
     list of float
         NaN if unknown, and where the simulated weights of the windows that follow move otherwise than was measured, by
-        `LIKE_NOISE`.
+        `LIKE_NOISE`, or how far weights moved was not recorded.
     """
     growth = _growth(deviations[:, 0], deviations[:, 1])
     found = _noise_alone(run, spec, windows, growth, start, MOST_BY_WINDOW) if spec.quantizer.binary else None

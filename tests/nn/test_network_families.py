@@ -197,7 +197,7 @@ def test_reactnet_starts_uniform_as_torch_has_it(networks):
 
 
 def silence(*norms):
-    """Make batch normalizations put out zero, so that only the shortcuts are left."""
+    """Set the outputs of all batch normalizations to zero, so that only the shortcuts are left."""
     for module in norms:
         nn.init.zeros_(module.weight)
         nn.init.zeros_(module.bias)
