@@ -50,6 +50,7 @@ from .figures import plot_heat_map as plot_heat_map
 from .figures import plot_initial_scale as plot_initial_scale
 from .figures import plot_intervention as plot_intervention
 from .figures import plot_layer_errors as plot_layer_errors
+from .figures import plot_length as plot_length
 from .figures import plot_lock_in as plot_lock_in
 from .figures import plot_mask as plot_mask
 from .figures import plot_mobility as plot_mobility

@@ -106,7 +106,7 @@ def _drawn(runs: dict[str, Run], folder: Path) -> list[str]:
 
     drawn = []
     for name in fitting(runs):
-        if name == "initscale" or name.startswith("table"):
+        if name in ("initscale", "length") or name.startswith("table"):
             continue  # of other experiments and data sets
         with contextlib.suppress(NotRecordedError, WindowNotFoundError):
             draw_figure(name, runs, directory=folder)

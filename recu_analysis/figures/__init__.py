@@ -11,6 +11,7 @@ from recu_analysis.figures.fliplaw import plot_flip_law
 from recu_analysis.figures.initscale import plot_initial_scale
 from recu_analysis.figures.intervention import plot_intervention
 from recu_analysis.figures.layermap import plot_heat_map
+from recu_analysis.figures.length import plot_length
 from recu_analysis.figures.lockin import plot_lock_in
 from recu_analysis.figures.magnitude import plot_by_magnitude
 from recu_analysis.figures.mask import plot_mask
@@ -48,6 +49,7 @@ __all__ = [
     "plot_initial_scale",
     "plot_intervention",
     "plot_layer_errors",
+    "plot_length",
     "plot_lock_in",
     "plot_mask",
     "plot_mobility",

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 
 _NONE = ("", math.nan, math.nan, math.nan, math.nan)
 _RATIO = (-math.inf, BARELY, math.nan, ALIKE)
-# Claims that a threshold decides: the quantity, the range that supports one, and the bounds beyond which a value
-# contradicts it.
-_THRESHOLDS = {
+#: Claims that a threshold decides: the quantity, the range that supports one, and the bounds beyond which a value
+#: contradicts it.
+THRESHOLDS = {
     "C1a": ("mobility, tail / core, over noise", *_RATIO),
     "C1b": ("sign changes, O/E, over noise", *_RATIO),
     "C2": ("shape: 1 Laplace, 2 normal", *LAPLACE, math.nan, NOT_LAPLACE),
@@ -88,7 +88,7 @@ def plot_claims(
     from recu_analysis.plots.claims import forest
 
     asked = Asked(layers, windows)
-    table = _with_thresholds(data) if isinstance(data, pd.DataFrame) else query(as_runs(data), asked).run()
+    table = with_thresholds(data) if isinstance(data, pd.DataFrame) else query(as_runs(data), asked).run()
     return forest(table, ax=ax, palette=palette, label=label, **properties)
 
 
@@ -106,14 +106,17 @@ def query(runs: Runs, asked: Asked = OWN_CHOICE) -> Query[pd.DataFrame]:
     columns = {"runs": " ".join(tested.runs), "baseline": " ".join(others)}
     if asked.windows is not None:
         columns["windows"] = chosen_text(tested.first, span_of(tested.first, asked.windows))
-    return table.then(lambda found: _with_thresholds(found).assign(**columns))
+    return table.then(lambda found: with_thresholds(found).assign(**columns))
 
 
-def _with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
+def with_thresholds(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of claims with the quantity and the thresholds of each; InputError if it has no column id."""
     if "id" not in table:
         raise InputError("the table to draw lacks the column id; give a table from ra.claims, or runs")
+    if "measure" in table:
+        return table
     names = ["measure", "supports_low", "supports_high", "refutes_below", "refutes_above"]
-    thresholds = pd.DataFrame([_THRESHOLDS.get(name, _NONE) for name in table["id"]], table.index, names)
+    thresholds = pd.DataFrame([THRESHOLDS.get(name, _NONE) for name in table["id"]], table.index, names)
     return pd.concat([table, thresholds], axis=1)
 
 

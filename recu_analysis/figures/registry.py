@@ -19,7 +19,7 @@ _NAMES = (
     *("fig2", "ridge", "magnitude", "silence", "layers", "fliplaw", "lockin", "survival", "mobility", "rho", "split"),
     *("causes", "trajectories"),
     *("fig5", "initscale", "layermap", "qe", "scores", "mask"),
-    *("claims", "fig3", "fig4", "schedule", "tradeoff", "ternary"),
+    *("claims", "length", "fig3", "fig4", "schedule", "tradeoff", "ternary"),
     *("transitions", "occupancy", "oscillation"),
 )
 #: Figures of weights with more than two levels, and figures of any weights; all others are of signs.

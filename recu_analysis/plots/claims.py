@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
     from recu_analysis.plots.arm_colors import AnyPalette
 
-_SUPPORTS: Final = "#b9d6ea"
-_VALUE: Final = "#08306b"
+#: Color of the range that supports a claim, and of estimates; looks of what contradicts it.
+SUPPORTS: Final = "#b9d6ea"
+VALUE: Final = "#08306b"
+CONTRADICTS: Final[dict[str, Any]] = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}
 # Most characters of a claim on one line, and the margin on both sides of a row.
 _WRAP, _MARGIN = 40, 0.12
 # Where the axis of a row is, below its middle, and the least distance of two of its numbers.
@@ -70,7 +72,7 @@ def forest(
     thresholds = ("supports_low", "supports_high", "refutes_below", "refutes_above")
     require(data, ("id", "claim", "estimate", "low", "high", "verdict", *thresholds))
     axes = target(ax)
-    colors = {"supports": _SUPPORTS, "estimate": _VALUE}
+    colors = {"supports": SUPPORTS, "estimate": VALUE}
     if palette is not None:
         colors = {name: look.color for name, look in looks_of(colors, palette, "part").items()}
     estimates: list[Line2D] = []
@@ -90,7 +92,7 @@ def forest(
     axes.spines[:].set_visible(False)
     legend: list[Artist] = [
         Patch(facecolor=colors["supports"], label="supports the claim"),
-        Patch(facecolor="none", edgecolor="0.6", hatch="/////", linewidth=0.0, label="contradicts it"),
+        Patch(label="contradicts it", **CONTRADICTS),
     ]
     if label is not None and estimates:
         estimates[0].set_label(label)
@@ -161,11 +163,10 @@ def _ranges(axes: Axes, at: float, row: dict[Any, Any], scale: Any, color: str) 
     """The range that supports a claim in color, those that contradict it hatched, thresholds as numbers."""
     supports = (row["supports_low"], row["supports_high"])
     _bar(axes, at, scale(supports[0]), scale(supports[1]), facecolor=color)
-    hatched = {"facecolor": "none", "edgecolor": "0.6", "hatch": "/////", "linewidth": 0.0}
     if math.isfinite(row["refutes_below"]):
-        _bar(axes, at, 0.0, scale(row["refutes_below"]), **hatched)
+        _bar(axes, at, 0.0, scale(row["refutes_below"]), **CONTRADICTS)
     if math.isfinite(row["refutes_above"]):
-        _bar(axes, at, scale(row["refutes_above"]), 1.0, **hatched)
+        _bar(axes, at, scale(row["refutes_above"]), 1.0, **CONTRADICTS)
     ends = sorted({end for end in (*supports, row["refutes_below"], row["refutes_above"]) if math.isfinite(end)})
     _axis(axes, at, ends, [*ends, *(row[name] for name in ("estimate", "low", "high"))], scale)
 

@@ -38,7 +38,7 @@ def test_the_demo_draws_and_writes_what_it_says(tmp_path):
     assert result.exit_code == 0, result.stderr
     assert (tmp_path / "demo" / "report.html").stat().st_size > 10_000
     drawn = {path.stem for path in (tmp_path / "demo" / "figures").glob("*.pdf")}
-    missing = {"causes", "initscale", "mask", *OF_LEVELS}  # of other experiments or weights
+    missing = {"causes", "initscale", "length", "mask", *OF_LEVELS}  # of other experiments or weights
     assert drawn == {name for name in FIGURES if not name.startswith("table")} - missing
 
 

@@ -8,7 +8,7 @@ import pytest
 
 import recu_analysis as ra
 from recu_analysis.figures.layer_choice import FIG2_LAYER
-from recu_analysis.testing import random_walk, synthetic_run
+from recu_analysis.testing import DECAY_TIME, random_walk, synthetic_run
 from recu_analysis.theory.standardize import WeightTransform
 from tests.editing import edit_run, marks_of, write_marks
 
@@ -34,10 +34,10 @@ SETTINGS = {
 def trained(tmp_path) -> Callable[..., Run]:
     """Makes a run of 4 epochs from its folder's name, accuracy at the end and settings; losses fall from 2 to 0.5."""
 
-    def make(name: str, top1: float = 90.0, **settings: Any) -> Run:
+    def make(name: str, top1: float = 90.0, decay_time: float = DECAY_TIME, **settings: Any) -> Run:
         history = {FIG2_LAYER: random_walk((8, 50), 8, seed=settings.get("seed") or 0)}
         transform = WeightTransform(center=True, target=2.0, clamp=settings.get("recu", True))
-        path = synthetic_run(tmp_path / "runs" / name, history, transform=transform).path
+        path = synthetic_run(tmp_path / "runs" / name, history, transform=transform, decay_time=decay_time).path
         edit_run(path, configuration=SETTINGS | settings)
         marks = []
         for at, mark in enumerate(marks_of(path), start=1):

@@ -104,7 +104,9 @@ def test_seeds_and_gradients_as_they_are_shipped():
     scales = {f"{arm}-{at}": f"scale/{arm}-{at}" for arm in ("two", "half", "rescaled") for at in range(3)}
     arms = ("recu", "baseline", "random")
     masks = {f"{arm} with a long $name$ of {'many_letters_' * 3}": f"mask/{arm}" for arm in arms}
-    for folders, names in ((seeds, ("fig5", "claims")), (scales, ("initscale",)), (masks, ("mask",))):
+    lengths = {path: path for arm in ("recu", "baseline") for path in (f"fashion/{arm}-0", f"mask/{arm}")}
+    drawn = ((seeds, ("fig5", "claims")), (scales, ("initscale",)), (masks, ("mask",)), (lengths, ("length",)))
+    for folders, names in drawn:
         runs = {label: ra.open_run(f"checkpoints/{folder}") for label, folder in folders.items()}
         assert with_faults(runs, PRINTED, names) == {}
 

@@ -31,7 +31,7 @@ def runs(tmp_path_factory):
 
 
 # They need runs of their own, and have tests of their own.
-OWN_RUNS = {"causes", "initscale", "mask", "trajectories", *OF_LEVELS}
+OWN_RUNS = {"causes", "initscale", "length", "mask", "trajectories", *OF_LEVELS}
 DRAWN = [name for name in FIGURES if not name.startswith("table") and name not in OWN_RUNS]
 
 

@@ -69,6 +69,7 @@ ELSEWHERE = {
     "plot_causes",
     "plot_initial_scale",
     "plot_intervention",
+    "plot_length",
     "plot_mask",
     "plot_occupancy",
     "plot_oscillation",
