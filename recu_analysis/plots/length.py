@@ -109,7 +109,7 @@ def _over_time(axes: Axes, times: Values) -> None:
     """A logarithmic axis of T, whose ticks are the lengths."""
     axes.set_xscale("log")
     axes.set_xlim(times.min() / _ASIDE, times.max() * _ASIDE)
-    axes.xaxis.set_major_locator(FixedLocator(times))
+    axes.xaxis.set_major_locator(FixedLocator(times.tolist()))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel(heading_of("decay_time"))
