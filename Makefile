@@ -9,7 +9,7 @@ BROWSER := .venv/.browser
 BUILD := .venv/.build
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format bench validate figures sheets test-faults test-figures test-fuzz test-extras test-distributed test-browser test-gpu test-install docs clean
+.PHONY: help demo test lint format bench ratios validate figures sheets paper test-faults test-figures test-fuzz test-extras test-distributed test-browser test-gpu test-install docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 16
@@ -60,6 +60,7 @@ bench: $(READY) ## Measure the speed of recording, reading, fits and training, b
 	$(BIN)/python -m benchmarks.sampled
 	$(BIN)/python -m benchmarks.sharded
 	$(BIN)/python -m benchmarks.window
+	$(BIN)/python -m benchmarks.files
 	$(BIN)/python -m benchmarks.fits
 	$(BIN)/python -m benchmarks.analysis
 	$(BIN)/python -m benchmarks.workers
@@ -68,6 +69,9 @@ bench: $(READY) ## Measure the speed of recording, reading, fits and training, b
 	$(BIN)/python -m benchmarks.step
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.gpu
+
+ratios: $(READY) ## Measure the ratios of benchmarks/ratios.toml, and warn where they are larger than in the last release
+	$(BIN)/python -m benchmarks.ratios
 
 validate: $(READY) ## Check statistics: coverage of intervals, bias of estimators, nulls of noise alone
 	$(BIN)/python -m benchmarks.validate
@@ -82,6 +86,11 @@ figures: $(READY) ## Draw every figure and table of figures/ from the runs in ch
 
 sheets: $(READY) ## Draw every figure at four widths into the contact sheets of figures/sheets/
 	ANALYZE=$(BIN)/recu-analyze $(BIN)/python scripts/contact_sheets.py
+
+paper: $(READY) ## Compute the numbers of the two-page note in paper/ and typeset it; needs LaTeX
+	$(BIN)/python scripts/note_numbers.py > paper/.numbers && mv paper/.numbers paper/numbers.tex
+	cd paper && for pass in 1 2; do \
+		SOURCE_DATE_EPOCH=0 FORCE_SOURCE_DATE=1 pdflatex -interaction=batchmode -halt-on-error note.tex; done
 
 test-faults: $(READY) ## Run long tests: kills at random moments, every shipped run thinned
 test-figures: $(READY) ## Check every figure at every venue and width for overlapping texts and covered data

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.long_run import write_long_run
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,8 +56,7 @@ def _beside_plain_ways(path: Path, files: Sequence[Path], windows: int) -> None:
     for name, values in times.items():
         print(f"  {name:28} {np.median(values):7.2f} s")
     for of, to in (("dead-weights", "readinto"), ("dead-weights", "cat"), ("plain numpy", "dead-weights")):
-        middle, low, high = ratio(times, of, to)
-        print(f"  {of} / {to}: {middle:.2f} (quartiles {low:.2f} to {high:.2f})")
+        print("  " + ratio_line(times, of, to))
 
 
 def _growth(path: Path, windows: int) -> None:

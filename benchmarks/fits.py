@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 from recu_analysis.theory import gennorm
 from recu_analysis.theory.empirical import differential_entropy, quantized
 from recu_analysis.theory.fit import fit, laplace_scale
@@ -44,8 +44,7 @@ def main() -> None:
         ("whole fit", "scipy kstest to Laplace"),
         ("measured entropy", "scipy differential_entropy"),
     ):
-        middle, low, high = ratio(times, of, to)
-        print(f"  {of} / {to}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+        print("  " + ratio_line(times, of, to))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 from recu_analysis.capture.accumulate import CpuAccumulator, DeviceAccumulator
 from recu_analysis.capture.gradient_sums import GradientStats, UpdateOf
 from recu_analysis.capture.levels import CpuLevels, DeviceLevels
@@ -122,11 +122,9 @@ def main() -> None:
         print(f"  {name:24} {1e9 * sorted(times[name])[ROUNDS // 2] / count:6.2f} ns a weight and update")
     pool.shutdown()
     for other in list(contestants)[1:]:
-        middle, low, high = ratio(times, "fused kernel", other)
-        print(f"  fused kernel / {other}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+        print("  " + ratio_line(times, "fused kernel", other))
     for levels in ("ternary, a tensor", "ternary, channels", "4 bits, channels"):
-        middle, low, high = ratio(times, levels, "fused kernel")
-        print(f"  {levels} / fused kernel: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+        print("  " + ratio_line(times, levels, "fused kernel"))
     memory = sum(array.nbytes for sums in fused for array in _arrays(vars(sums)))
     print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
     more = sum(tensor.nbytes for sums in stats for tensor in sums.state().values())

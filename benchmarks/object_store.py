@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 import recu_analysis as ra
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 from recu_analysis.nn import BinaryLinear
 from tests.store.objects import BUCKET, ObjectServer
 
@@ -99,8 +99,7 @@ def _measure(server: ObjectServer, folder: Path) -> None:
     for name, values in times.items():
         print(f"{name:35} {1e3 * np.median(values):8.1f} ms")
     for of, to in ((STORE, ALONE), (STORE, FOLDER), (OPEN_STORE, OPEN_FOLDER), (TO_STORE, TO_FOLDER)):
-        middle, low, high = ratio(times, of, to)
-        print(f"{of} / {to}: {middle:.2f} (quartiles {low:.2f} to {high:.2f})")
+        print(ratio_line(times, of, to))
     for name, values in waited.items():
         print(f"{name}: a mark held the training up for {1e3 * np.median(values):.1f} ms (median)")
     server.fault()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 
 ROUNDS = 15
 
@@ -22,8 +22,7 @@ def main() -> None:
     print(f"starting, whole processes, {ROUNDS} rounds")
     for name, values in times.items():
         print(f"  {name:24} {1e3 * sorted(values)[ROUNDS // 2]:6.0f} ms")
-    middle, low, high = ratio(times, *contestants)
-    print(f"  {' / '.join(contestants)}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})")
+    print("  " + ratio_line(times, *contestants))
 
 
 if __name__ == "__main__":

@@ -35,3 +35,9 @@ def ratio(times: Times, of: str, to: str) -> tuple[float, float, float]:
     """Median and quartiles over rounds of the ratio of two contestants' times."""
     low, middle, high = np.quantile(times[of] / times[to], [0.25, 0.5, 0.75])
     return float(middle), float(low), float(high)
+
+
+def ratio_line(times: Times, of: str, to: str) -> str:
+    """The ratio of two contestants' times in words, as `benchmarks.ratios` reads it."""
+    middle, low, high = ratio(times, of, to)
+    return f"{of} / {to}: {middle:.3f} (quartiles {low:.3f} to {high:.3f})"

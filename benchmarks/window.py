@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 import recu_analysis as ra
 from benchmarks.kernel import SHAPES
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio_line, take_turns
 from recu_analysis.nn import BinaryConv2d
 
 if TYPE_CHECKING:
@@ -88,8 +88,7 @@ def main() -> None:
     for name in (BLOCKED, *(each for each in contestants if not each.startswith("("))):
         print(f"  {name:44} {1e3 * np.median(times[name]):8.1f} ms")
     for of, to in ((BLOCKED, CLONE), (WINDOW, RAW)):
-        middle, low, high = ratio(times, of, to)
-        print(f"  {of} / {to}: {middle:.2f} (quartiles {low:.2f} to {high:.2f})")
+        print("  " + ratio_line(times, of, to))
 
 
 _DENSE = ("weight", "path", "zpath")

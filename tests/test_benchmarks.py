@@ -62,3 +62,19 @@ def test_noise_in_place_of_gradients_moves_each_channel_by_its_size(monkeypatch,
         moved = (after - (1.0 - lr * decay) * before).reshape(len(after), -1)
         assert np.abs(moved[1:]).max() < 1e-6
         assert moved[0].std() == pytest.approx(5.0 * lr, rel=0.2)
+
+
+def test_a_ratio_that_is_larger_than_in_the_release_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    ratios, timing = import_module("benchmarks.ratios"), import_module("benchmarks.timing")
+    times = {"ours": np.array([2.0, 4.0, 6.0]), "a / plain copy": np.array([1.0, 1.0, 2.0])}
+    line = timing.ratio_line(times, "ours", "a / plain copy")
+    found = ratios.ratios_of(f"a table, 3 rounds\n  ours   2 ms\n  {line}\n")
+    assert found == {"ours / a / plain copy": ratios.Ratio(3.0, 2.5, 3.5)}
+    version, before = ratios.recorded(ratios.as_toml("1.2.3", {"kernel": found}))
+    assert (version, before) == ("1.2.3", {"kernel": found})
+    for middle, told in ((3.0, 0), (3.5, 0), (3.84, 0), (3.86, 1)):
+        now = {"kernel": {"ours / a / plain copy": ratios.Ratio(middle, 0.0, 0.0)}}
+        assert len(ratios.larger(before, now)) == told, middle
+    (gone,) = ratios.larger(before, {"kernel": {}})
+    assert "no longer measured" in gone

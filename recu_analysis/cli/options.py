@@ -30,6 +30,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 Result = TypeVar("Result")
 
 INTERRUPTED = 130
+#: Threads that share the layers of a run if the user does not say; more need more memory than a user may expect.
+MOST_JOBS = 4
 
 #: Commands that take lists of runs.
 _SEVERAL = "claims, compare, dead-weights, figures, fit, flips, report and updates"
@@ -303,16 +305,17 @@ def jobs(function: Function) -> Function:
     """Give a command --jobs and --scheduler: who works on the layers of its analyses."""
 
     @functools.wraps(function)
-    def spread(*arguments: Any, jobs: int, scheduler: str | None, **named: Any) -> Any:
+    def spread(*arguments: Any, jobs: int | None, scheduler: str | None, **named: Any) -> Any:
         from recu_analysis.analysis.cluster import connected
         from recu_analysis.analysis.parallel import workers
 
-        if jobs == 1 and scheduler is None:
-            return function(*arguments, **named)
-        if jobs > 1 and scheduler is not None:
+        if jobs is not None and scheduler is not None:
             raise click.UsageError("--jobs is of this machine, --scheduler of a cluster; give one of them")
+        threads = min(os.cpu_count() or 1, MOST_JOBS) if jobs is None else jobs
+        if threads == 1 and scheduler is None:
+            return function(*arguments, **named)
         with (
-            nullcontext(jobs) if scheduler is None else connected(scheduler) as of,
+            nullcontext(threads) if scheduler is None else connected(scheduler) as of,
             progress_bar("layers", hidden=quiet()) as tell,
             workers(of, on_layer=tell),
         ):
@@ -329,10 +332,9 @@ def jobs(function: Function) -> Function:
             "--jobs",
             "-j",
             type=click.IntRange(min=1),
-            default=1,
-            show_default=True,
+            show_default=f"cores, at most {MOST_JOBS}",
             metavar="N",
-            help="Number of threads, which share the layers; results do not change.",
+            help="Number of threads, which share the layers; results do not change. Each needs memory for one layer.",
         ),
     ):
         spread = option(spread)

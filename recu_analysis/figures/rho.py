@@ -118,9 +118,9 @@ FIGURE = FigureSpec(
     r"The restored fraction $\rho$: the part of what decay takes from the weights of a group in a window that "
     "gradients restore. 0 is noise, 1 is held where it stands, below 0 is pushed off. The tail is the 30 % of a "
     "layer's weights with the largest $|z|$ at the start of the window. Thin: one layer. Thick: the median over "
-    r"layers. Band: 95 % of $\rho$ of all weights of a layer under noise alone, from the recorded gradients along "
-    "the start, in the median over layers; groups of fewer weights scatter more. Single layers far outside are cut "
-    "off.",
+    r"layers. Band: where noise alone would leave $\rho$ of all weights of a layer, for all layers of a window at once "
+    "in 95 % of windows, from the recorded gradients along the start, in the median over layers; groups of fewer "
+    "weights scatter more. Single layers far outside are cut off.",
     takes=("layers", "windows"),
     note=note,
 )

@@ -10,6 +10,7 @@ from matplotlib.colors import to_rgba
 from recu_analysis.plots._axes import epochs, heading_of, part_label, require, restyle, target
 from recu_analysis.plots.arm_colors import looks_of
 from recu_analysis.plots.palette import DASHED, DEAD
+from recu_analysis.theory.intervals import simultaneous
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +37,8 @@ def rho(
 ) -> Axes:
     """Rho of tail and core: thin: a layer; thick: the median over layers; gray band: 95 % of noise alone.
 
-    The band is that of all weights of a layer, in the median over layers.
+    The band is that of all weights of a layer, in the median over layers. It is as wide as all layers of a window need
+    to be inside at once, so that a layer outside of it is not one of many that chance alone would put there.
 
     Parameters
     ----------
@@ -66,8 +68,9 @@ def rho(
     colors: dict[str, Any] = dict(_COLORS)
     if palette is not None:
         colors = {name: look.color for name, look in looks_of(colors, palette, "group").items()}
-    half = data.assign(half=(data["rho_high"] - data["rho_low"]) / 2.0)
-    band = half[half["group"] == "all"].groupby("epoch")["half"].median()
+    whole = data[data["group"] == "all"]
+    halves = ((whole["rho_high"] - whole["rho_low"]) / 2.0).dropna().groupby(whole["epoch"])
+    band = halves.median() * halves.count().map(simultaneous)
     if band.notna().any():
         axes.fill_between(band.index, -band, band, color="0.85", linewidth=0.0, zorder=1.0, label="noise alone, 95 %")
     axes.axhline(0.0, color="0.6", linewidth=0.6, zorder=1.1)

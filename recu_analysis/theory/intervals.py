@@ -153,6 +153,28 @@ def bca(estimate: float, resampled: Values, jackknife: Values, scores: tuple[flo
     return float(low), float(high)
 
 
+def simultaneous(count: int, level: float = LEVEL) -> float:
+    """How much wider intervals of normal errors must be for all of them to hold at once at a confidence level.
+
+    Source: Sidak (1967), Rectangular confidence regions for the means of multivariate normal distributions, JASA 62,
+    626-633: at least that level, however the errors are correlated.
+
+    Parameters
+    ----------
+    count : int
+        Number of intervals, at least 1.
+    level : float
+        Confidence level of each interval as it is, and of all as they become.
+
+    Returns
+    -------
+    float
+        Factor of the half width; 1 for a single interval.
+    """
+    check_level(level)
+    return _score(level ** (1.0 / count)) / _score(level)
+
+
 def over_layers(layers: Sequence[Values], statistic: Callable[[int, Values], Values], level: float = LEVEL) -> Interval:
     """BCa bootstrap interval of the median of a statistic over layers; the channels of each layer are resampled.
 

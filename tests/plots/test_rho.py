@@ -6,6 +6,7 @@ import pytest
 
 from recu_analysis.errors import InputError
 from recu_analysis.plots.rho import rho
+from recu_analysis.theory.intervals import simultaneous
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def test_medians_and_band(table, axes):
     assert lines["ReCU, tail"].get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert np.isnan(lines["ReCU, core"].get_ydata()[1])
     (band,) = axes.collections
-    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(0.2)
+    assert band.get_paths()[0].vertices[:, 1].max() == pytest.approx(0.2 * simultaneous(3))
     assert axes.get_legend().get_texts()[0].get_text() == "noise alone, 95 %"
 
 

@@ -20,6 +20,7 @@ from recu_analysis.theory.intervals import (
     groups,
     over_channels,
     over_network,
+    simultaneous,
     standard_error,
     student,
 )
@@ -198,6 +199,21 @@ def test_an_interval_is_never_narrower_than_without_errors_or_than_they_allow(pa
 def test_the_error_of_an_interval_is_its_half_width_over_the_score():
     assert standard_error(Interval(2.0, 2.0 - 1.959964, 2.0 + 1.959964)) == pytest.approx(1.0)
     assert math.isnan(standard_error(Interval(2.0, math.nan, math.nan)))
+
+
+@pytest.mark.parametrize("common", [0.0, 0.7])
+def test_simultaneous_intervals_hold_all_at_once_as_often_as_one_does_alone(common):
+    rng, layers = np.random.default_rng(0), 12
+    errors = math.sqrt(common) * rng.standard_normal((20000, 1)) + math.sqrt(1 - common) * rng.standard_normal(
+        (20000, layers)
+    )
+    half = stats.norm.ppf(0.975)
+    assert (np.abs(errors) <= half).all(axis=1).mean() < 0.87
+    every = (np.abs(errors) <= simultaneous(layers) * half).all(axis=1).mean()
+    # Independent errors need all of the width; 0.0015 is the error of the simulation.
+    assert 0.95 - 0.0045 < every < (0.95 + 0.0045 if common == 0.0 else 1.0)
+    assert simultaneous(1) == 1.0
+    assert simultaneous(3, 0.9) == pytest.approx(stats.norm.ppf((1 + 0.9 ** (1 / 3)) / 2) / stats.norm.ppf(0.95))
 
 
 def test_student_of_shares_stays_within_their_limits_and_holds_the_mean_as_often():
