@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import recu_analysis.store.run as store_run
+from recu_analysis.analysis import parallel
 from recu_analysis.cli import options
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, run_program, wrong_usage
@@ -51,6 +53,22 @@ def test_several_processes_print_the_same(synthetic_path, command):
     assert (one.exit_code, two.exit_code) == (0, 0)
     assert one.stdout == two.stdout != ""
     assert one.stderr == two.stderr
+
+
+@pytest.mark.parametrize(("cores", "jobs", "threads"), [(2, (), 2), (64, (), 4), (64, ("--jobs", 7), 7), (1, (), None)])
+def test_layers_are_shared_between_as_many_threads_as_there_are_cores(
+    synthetic_path, monkeypatch, cores, jobs, threads
+):
+    made = []
+
+    def workers(of, **_):
+        made.append(of)
+        return nullcontext()
+
+    monkeypatch.setattr("os.cpu_count", lambda: cores)
+    monkeypatch.setattr(parallel, "workers", workers)
+    assert run_cli("updates", synthetic_path, *jobs).exit_code == 0
+    assert made == ([] if threads is None else [threads])
 
 
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "flips", "fit", "claims", "compare --seeds", "report"])
