@@ -228,10 +228,7 @@ class QuantizedConv2d(nn.Conv2d):
 class TernaryLinear(nn.Linear):
     """A torch.nn.Linear of BitNet b1.58: ternary weights (`absmean_ternary`) and activations of 8 bits a token.
 
-    Parameters
-    ----------
-    in_features, out_features, bias, device, dtype
-        As in torch.nn.Linear, also the initialization.
+    Parameters and initialization are those of torch.nn.Linear.
 
     Notes
     -----
