@@ -19,6 +19,7 @@ from recu_analysis.capture.accumulate import warn_of_infinite
 from recu_analysis.capture.accumulator_choice import layer_accumulator
 from recu_analysis.capture.adapters.state_dict_layers import SavedLayer, saved_layers
 from recu_analysis.capture.environment import environment
+from recu_analysis.capture.levels import BY
 from recu_analysis.capture.optional_sums import optional_sums
 from recu_analysis.errors import InputError, RecordingWarning, RunExistsError, kind_of_value, listed
 from recu_analysis.interop.checkpoint_files import checkpoint_files, labels
@@ -72,6 +73,9 @@ def import_checkpoints(
     Between two checkpoints only the net movement is known: path is abs(w' - w), zpath is abs(z' - z), flips is 0 or
     1. Every window is marked as sampled. Learning rates are not known, so their sums are NaN.
 
+    Of weights with more than two levels, the states in each checkpoint are exact. Transitions are those from one
+    checkpoint to the next. Whether the weight or its threshold changed a state is not known between checkpoints.
+
     Parameters
     ----------
     files : path or sequence of paths
@@ -83,7 +87,8 @@ def import_checkpoints(
     layers : str or sequence of str, optional
         Patterns of the names of the layers to import; by default the layers that are recognized by their tensors.
     adapter : str, optional
-        Name of the adapter for `layers`; by default, layers that are not recognized use the plain sign.
+        Name of the adapter for `layers`, such as bitnet-b158; by default, layers that are not recognized use the plain
+        sign.
     unsafe_load : bool
         Restore any Python object in the files, which runs any code they contain.
     on_file : callable
@@ -175,10 +180,10 @@ def _plan(paths: Sequence[Path], read: Callable[[Path], tuple[list[SavedLayer], 
 
 
 def _content(layers: list[SavedLayer]) -> bytes:
-    """A digest of the weights of a checkpoint."""
+    """A digest of the weights of a checkpoint, and of their steps."""
     hasher = xxhash.xxh3_128()
     for layer in layers:
-        for array in (layer.weight, layer.effective):
+        for array in (layer.weight, layer.effective, layer.quantizer.step, layer.quantizer.zero):
             hasher.update(b"" if array is None else np.ascontiguousarray(array).data)
     return hasher.digest()
 
@@ -233,7 +238,7 @@ def _write(staging: Path, plan: _Plan, read: Callable[[Path], list[SavedLayer]])
         configuration=configuration,
         environment=environment(),
         exact=False,
-        quantities=rows_of(QUANTITIES),
+        quantities=rows_of(QUANTITIES, levels=any(not spec.quantizer.binary for spec in plan.specs)),
     )
     try:
         imports: dict[str, _Import] = {}
@@ -259,15 +264,22 @@ class _Import:
     def __init__(self, spec: LayerSpec, first: SavedLayer) -> None:
         self._now = first
         weight = torch.from_numpy(first.weight)
-        self._sums = layer_accumulator(weight, spec, self._effective, QUANTITIES)
+        self._sums = layer_accumulator(weight, spec, self._effective, QUANTITIES, self._steps)
         self._optional_sums = optional_sums(weight, QUANTITIES)
 
     def _effective(self) -> torch.Tensor:
         assert self._now.effective is not None  # noqa: S101 - the layer has no transform
         return torch.from_numpy(self._now.effective)
 
+    def _steps(self) -> tuple[torch.Tensor, torch.Tensor]:
+        return torch.from_numpy(self._now.quantizer.step), torch.from_numpy(self._now.quantizer.zero)
+
     def take(self, now: SavedLayer, first: int, last: int) -> LayerState:
-        """The record from the previous checkpoint to this one; without movement if no updates lie between."""
+        """The record from the previous checkpoint to this one; without movement if no updates lie between.
+
+        Without the counts `BY`: weights and thresholds that grow together change no state in small steps, but in one
+        large step each of them would.
+        """
         self._now = now
         updates = last - first + 1
         if updates:
@@ -276,6 +288,7 @@ class _Import:
             for optional_sum in self._optional_sums:
                 optional_sum.after(weight, last, self._sums)
         arrays = self._sums.take() | {optional_sum.name: optional_sum.take() for optional_sum in self._optional_sums}
+        arrays = {name: array for name, array in arrays.items() if name not in BY}
         unknown = math.nan if updates else 0.0
         summary = LayerWindow(first, updates, unknown, unknown, unknown, now.tau)
         return LayerState(summary, arrays if now.scale is None else arrays | {"scale": now.scale})

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     help="Import the layers whose names match GLOB; layers that are not recognized use the sign of their weight. "
     "Repeatable.",
 )
-@click.option("--adapter", metavar="NAME", help="Kind of the layers of --layer, such as ir-net.")
+@click.option("--adapter", metavar="NAME", help="Kind of the layers of --layer, such as ir-net or bitnet-b158.")
 @options.unsafe_load
 @options.common
 def command(
@@ -70,9 +70,11 @@ def _tell(made: Run) -> None:
     names = made.configuration["imported"]
     count = len(names)
     what = f"{count} checkpoints" if count > 1 else "1 checkpoint"
-    options.note(f"{what} of {len(made.layer_names)} binary layers {'are' if count > 1 else 'is'} in {made.path}")
+    binary = all(layer.quantizer.binary for layer in made.header.layers)
+    layers = f"{len(made.layer_names)} {'binary' if binary else 'quantized'} layers"
+    options.note(f"{what} of {layers} {'are' if count > 1 else 'is'} in {made.path}")
     if count == 1:
-        options.note(f"one checkpoint shows no movement; next: recu-analyze fit {made.path}")
+        options.note(f"one checkpoint shows no movement; next: recu-analyze {'fit' if binary else 'info'} {made.path}")
         return
     numbered_by = _numbers(made.configuration["update_numbers"])
     updates = [window.last_update for window in made.windows]
@@ -80,7 +82,7 @@ def _tell(made: Run) -> None:
     options.note(f"in order, with update numbers, which are the {numbered_by}: {order}")
     options.note(
         "sampled: movement between two checkpoints is net, and a weight that flipped twice looks silent; "
-        f"next: recu-analyze dead-weights {made.path}"
+        f"next: recu-analyze {'dead-weights' if binary else 'levels'} {made.path}"
     )
 
 

@@ -107,9 +107,15 @@ def odd_flips(flips: dict[str, NDArray[np.int64]]) -> Iterator[str]:
         yield "some weights that flipped once have two different flip updates"
 
 
-def odd_transitions(transitions: NDArray[np.int64], weights: int, layer: LayerWindow, flips: int) -> Iterator[str]:
-    """Clauses about transition counts that contradict the updates of a layer with so many weights and flips."""
-    if int(transitions.sum()) != weights * layer.updates:
+def odd_transitions(
+    transitions: NDArray[np.int64], weights: int, layer: LayerWindow, flips: int, *, exact: bool
+) -> Iterator[str]:
+    """Clauses about transition counts that contradict the updates of a layer with so many weights and flips.
+
+    Of checkpoints, only the transitions from one to the next are counted.
+    """
+    seen, rest = divmod(int(transitions.sum()), weights)
+    if rest or (seen != layer.updates if exact else not min(layer.updates, 1) <= seen <= layer.updates):
         yield "the transitions do not add up to weights times updates"
     elif int(transitions.sum() - transitions.trace()) != flips:
         yield "the transitions between different states are not as many as the flips"

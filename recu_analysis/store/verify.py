@@ -360,7 +360,8 @@ def _odd_transitions(record: LayerRecord, flips: NDArray[Any] | None) -> Iterato
     """Clauses about transition counts that contradict the flips."""
     if flips is not None and record.holds("transitions"):
         total = int(flips.sum(dtype=np.int64))
-        yield from odd_transitions(record.transitions, record.spec.weights, record.summary, total)
+        exact = record.window.exact
+        yield from odd_transitions(record.transitions, record.spec.weights, record.summary, total, exact=exact)
 
 
 def _odd_traces(record: LayerRecord) -> Iterator[str]:

@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 from torch import nn
 
 import recu_analysis as ra
-from recu_analysis.capture.adapters import binary_layers
+from recu_analysis.capture.adapters import binary_layers, registry
 from recu_analysis.capture.importer import POSITIONS, import_checkpoints
 from recu_analysis.errors import CheckpointError, InputError, NoBinaryLayersError, RunExistsError, StoreError
 from recu_analysis.interop.checkpoint_files import checkpoint_files, natural
 from recu_analysis.interop.checkpoints import read_state
+from recu_analysis.store.record import merged
 from recu_analysis.store.run import open_run
 from tests.capture import codebase_layers as codebases
 
@@ -257,14 +258,72 @@ def test_binarised_and_packed_weights_are_refused(tmp_path):
         import_checkpoints([tmp_path / "packed.pth"], tmp_path / "run")
 
 
-@pytest.mark.parametrize("adapter", ["bitnet-ternary", "bitnet-b158"])
-def test_more_than_two_levels_are_refused(tmp_path, adapter):
-    torch.save({"lin.weight": torch.randn(4, 6)}, tmp_path / "a.pt")
-    with pytest.raises(
-        InputError, match=r"layer 'lin' of .* cannot be imported: its weights have 3 levels.*record\(\)"
-    ):
-        import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", layers=["lin"], adapter=adapter)
+@pytest.fixture
+def stepped(monkeypatch):
+    """An adapter of saved layers with a learned step of 2 bits."""
+    monkeypatch.setattr(registry, "_registered", [*registry._registered])
+
+    @ra.adapter("stepped-here", "SteppedHere")
+    def stepped(saved):
+        return ra.Quantizer("uniform", -2, 1, group="tensor", step=saved.step)
+
+    return "stepped-here"
+
+
+def states_of(kind, weight, step):
+    """The states of each weight by a plain loop, in float32."""
+    if kind == "stepped-here":
+        return [min(max(round(float(w / step)), -2), 1) for w in weight.reshape(-1)]
+    one_over = np.float32(1) / weight.abs().mean()
+    return [min(max(round(float(w * one_over)), -1), 1) for w in weight.reshape(-1)]
+
+
+@pytest.mark.parametrize("adapter", ["bitnet-ternary", "bitnet-b158", "stepped-here"])
+def test_more_than_two_levels_are_imported(tmp_path, stepped, adapter):
+    torch.manual_seed(0)
+    layers = [(torch.randn(8, 12), torch.tensor(0.5 + 0.2 * at)) for at in range(5)]
+    for at, (weight, step) in enumerate(layers):
+        state = {"lin.weight": weight, "lin.step": step}
+        torch.save({"state_dict": state, "global_step": 10 * at}, tmp_path / f"{at}.pt")
+    import_checkpoints([tmp_path], tmp_path / "run", layers=["lin"], adapter=adapter)
+    run = open_run(tmp_path / "run")
+    expected = [np.array(states_of(adapter, *layer)) for layer in layers]
+    direction, reversals = np.zeros(96, int), np.zeros(96, int)
+    for number, window in enumerate(run.windows):
+        record = window["lin"]
+        np.testing.assert_array_equal(record.states.reshape(-1), expected[number])
+        if number:
+            turn = np.sign(expected[number] - expected[number - 1])
+            reversals += turn * direction < 0
+            direction = np.where(turn, turn, direction)
+            np.testing.assert_array_equal(record.flips.reshape(-1), turn != 0)
+            pairs = list(zip(expected[number - 1], expected[number], strict=True))
+            low, count = record.spec.quantizer.low, record.spec.quantizer.count
+            for before, after in np.ndindex(count, count):
+                assert record.transitions[before, after] == pairs.count((before + low, after + low))
+    merged_over = merged(run.windows[1:], "lin")
+    np.testing.assert_array_equal(merged_over.reversals.reshape(-1), reversals)
+    assert reversals.any()
+    thinned = ra.thin(run, windows=[0, 2, 4], output=tmp_path / "thin")
+    for each in (run, thinned):
+        assert set(ra.verify(each)["verdict"]) == {"whole"}
+    table = ra.levels(run)
+    assert not table["exact"].any()
+    assert table["flip_ratio_threshold"].isna().all()  # not known between checkpoints
+    assert table["zeros"].tolist() == [float(np.mean(each == 0)) for each in expected[1:]]
+
+
+def test_weights_that_were_quantized_before_are_refused(tmp_path):
+    torch.save({"lin.weight": torch.randn(4, 6).sign() * (torch.rand(4, 6) > 0.3) * 0.02}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"layer 'lin' of .*a\.pt cannot be imported: .*already quantized"):
+        import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", layers=["lin"], adapter="bitnet-b158")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_learned_step_that_is_not_positive_is_refused(tmp_path, stepped):
+    torch.save({"lin.weight": torch.randn(4, 6), "lin.step": torch.tensor(-0.1)}, tmp_path / "a.pt")
+    with pytest.raises(InputError, match=r"layer 'lin' of .*a\.pt cannot be imported: the step .*positive"):
+        import_checkpoints([tmp_path / "a.pt"], tmp_path / "run", layers=["lin"], adapter=stepped)
 
 
 def test_checkpoints_of_two_models_are_refused(tmp_path):

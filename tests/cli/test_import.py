@@ -92,6 +92,16 @@ def test_one_checkpoint_shows_states_only(tmp_path):
     says(refusal("dead-weights", tmp_path / "run"), tmp_path / "run", "one checkpoint", "import two or more")
 
 
+def test_ternary_checkpoints_lead_to_the_table_of_their_states(tmp_path):
+    for epoch in (1, 2):
+        save(tmp_path / f"{epoch}.pth", epoch)
+    options = ["--run-dir", tmp_path / "run", "--layer", "[12]", "--adapter", "bitnet-b158"]
+    made, _, sampled = run_cli("import", tmp_path, *options).stderr.splitlines()
+    says(made, "2 checkpoints", "2 quantized layers", tmp_path / "run")
+    says(sampled, "sampled", f"recu-analyze levels {tmp_path / 'run'}")
+    says(run_cli("levels", tmp_path / "run").stdout, "sampled from checkpoints")
+
+
 def test_positions_are_said_to_be_positions(tmp_path):
     for name, seed in (("a", 3), ("b", 4)):
         save(tmp_path / f"{name}.pth", seed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from recu_analysis.capture.adapters.registry import Adapter, Meaning, refuse_unusable, registered, scored
+from recu_analysis.capture.steps import check_first, steps_of
 from recu_analysis.errors import InputError, NoBinaryLayersError, listed, unknown
 from recu_analysis.interop.state_dict import layers_in, weight_of
 from recu_analysis.store.header import LayerSpec
@@ -41,6 +42,8 @@ class SavedLayer:
     tau : float or None
     scale : ndarray of float32 or None
         The learned alpha.
+    quantizer : Quantizer
+        With its steps and zero points in this checkpoint; the sign for binary layers.
     """
 
     spec: LayerSpec
@@ -48,11 +51,7 @@ class SavedLayer:
     effective: Array | None
     tau: float | None
     scale: Array | None
-
-    @property
-    def negative(self) -> Array:
-        """Whether the effective weight is -1."""
-        return ~self.spec.signs(self.weight if self.effective is None else self.effective)
+    quantizer: Quantizer = field(default_factory=Quantizer)
 
 
 def saved_layers(
@@ -137,20 +136,33 @@ def _read(name: str, namespace: SimpleNamespace, *, asked: bool, adapter: str | 
         adapter_name, latent = found.name, getattr(namespace, found.weight.rpartition(".")[2])
         shape = found.shape_in(namespace, latent, meaning)
     refuse_unusable(latent, shape)
-    if isinstance(meaning, Quantizer):
-        raise InputError(
-            f"its weights have {meaning.count} levels, and checkpoints are imported for signs only; record the "
-            "training with record()"
-        )
     dtype = "float64" if latent.dtype == torch.float64 else "float32"
+    weight, quantizer = _array(latent, shape, dtype), Quantizer()
+    if isinstance(meaning, Quantizer):
+        quantizer, meaning = _with_steps(meaning, torch.from_numpy(weight)), WeightTransform()
     transform = meaning if isinstance(meaning, WeightTransform) else None
+    rule = replace(quantizer, step=None, zero=None)
     return SavedLayer(
-        LayerSpec(name, shape, dtype, adapter_name, transform, z=scored(meaning)),
-        _array(latent, shape, dtype),
-        None if transform else _array(meaning, shape, dtype),
+        LayerSpec(name, shape, dtype, adapter_name, transform, z=scored(meaning), quantizer=rule),
+        weight,
+        _array(meaning, shape, dtype) if isinstance(meaning, torch.Tensor) else None,
         _tau(namespace, transform),
         _scale(namespace, shape[0]),
+        quantizer,
     )
+
+
+def _with_steps(quantizer: Quantizer, weight: torch.Tensor) -> Quantizer:
+    """A quantizer with the steps and zero points that it has at these weights; InputError if they are not latent."""
+    rows = weight.reshape(quantizer.groups(tuple(weight.shape)), -1)
+    if rows.shape[1] > quantizer.count and all(row.unique().numel() <= quantizer.count for row in rows):
+        raise InputError(
+            f"its weight has at most {quantizer.count} values in each scale group: it is already quantized and has no "
+            "latent weights"
+        )
+    step, zero = steps_of(quantizer, weight)
+    check_first(step, zero)
+    return replace(quantizer, step=step.numpy(), zero=zero.numpy())
 
 
 def _recognized(namespace: SimpleNamespace) -> tuple[Adapter | None, Meaning]:
