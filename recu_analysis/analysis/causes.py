@@ -14,7 +14,7 @@ from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.earned import EARNED, earned_part
 from recu_analysis.analysis.final_windows import choose
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer, require_signs
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.rates import rates
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import WindowSpan, known_windows, select_windows, windows_before
@@ -73,6 +73,10 @@ def causes(
     needs weights of 16 bits; the rules from slow channel to out of reach, but for masked, need zpath; opposed and held
     need SGD or AdamW. If they were not tried in a layer, their shares are NaN there and in the rows of all layers.
 
+    With more than two levels, the tail is farthest from a threshold, and silent weights keep their state. Held and
+    opposed are about the threshold that is nearest at the start of the tested windows: a weight between two thresholds
+    that is held is pushed towards the middle of its state. How thresholds move is not part of any rule.
+
     Parameters
     ----------
     runs : run or path, sequence, or mapping of labels to runs
@@ -121,10 +125,8 @@ def causes_query(
     tail_tau: TailTau = TAIL_TAU,
 ) -> Query[pd.DataFrame]:
     """The query of `causes` over given windows."""
-    specs = select_layers(run, layers)
-    require_signs(specs)  # before anything that more recording would mend
     check_recorded(run)
-    counts = per_layer(run, specs, _counts, chosen_before(run, tested), tested, tail_tau)
+    counts = per_layer(run, select_layers(run, layers), _counts, chosen_before(run, tested), tested, tail_tau)
     return counts.then(_table)
 
 
@@ -268,6 +270,7 @@ def silent_weights(
     )
 
 
+@takes_levels
 def _counts(
     run: Run, spec: LayerSpec, chosen: WindowSpan, tested: WindowSpan, tail_tau: TailTau
 ) -> Answer[list[Counts]]:
@@ -296,7 +299,6 @@ def _evidence(run: Run, spec: LayerSpec, moved: Movement, updates: Sequence[Rate
     record = moved.record
     channels = len(record.start)
     mobility = moved.over_layer(moved.mobility).reshape(channels, -1)
-    z = moved.over_layer(moved.z)
     part = earned_part(run, spec, moved)
     pull = np.full(part.earned.shape, math.nan)
     if record.noise is not None and updates:
@@ -306,8 +308,8 @@ def _evidence(run: Run, spec: LayerSpec, moved: Movement, updates: Sequence[Rate
         updates=record.summary.more.get("gradient_updates", moved.updates),
         decay_time=record.summary.decay_time,
         mobility=mobility.mean(axis=1),
-        side=np.sign(z),
-        distance=np.abs(z),
+        side=np.sign(moved.over_layer(moved.offset)),
+        distance=moved.over_layer(moved.distance),
         path=moved.updates * moved.over_layer(moved.mobility),
         pull=moved.over_layer(pull),
         small=record.small_grads,

@@ -112,6 +112,11 @@ class Movement:
         return np.abs(self.z) if binary else self._of_valid(self.record.distance_start)
 
     @property
+    def offset(self) -> NDArray[np.float64]:
+        """The offset, z - nearest threshold at the start; z for signs."""
+        return self._of_valid(self.record.offset_start)
+
+    @property
     def changed(self) -> Mask:
         """Which weights have another state at the end than at the start."""
         if self.record.spec.quantizer.binary:
@@ -156,6 +161,11 @@ class Movement:
     def channel(self) -> NDArray[np.intp]:
         """Output channel of each weight."""
         return np.flatnonzero(self.valid) // (self.valid.size // len(self.record.start))
+
+    @property
+    def scale_group(self) -> NDArray[np.intp]:
+        """Scale group of each weight; its output channel for signs."""
+        return np.flatnonzero(self.valid) // (self.valid.size // self.record.spec.scale_groups)
 
     def over_layer(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Values of the valid weights in the layer's shape; NaN for the other weights."""

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recu_analysis.analysis.deadness import MOVEMENT, TAIL_TAU, movement
 from recu_analysis.analysis.layer_pass import over
-from recu_analysis.analysis.query import per_layer
+from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.rates import kept_part, momentum_at_start, momentum_part, rates
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, select_windows, span_of, windows_before, with_epochs
@@ -19,7 +19,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
 from recu_analysis.theory.noise import momentum_term
 from recu_analysis.theory.restored import AutocorrelationParts, Restored, autocorrelation_parts, restored
-from recu_analysis.theory.standardize import center_rows, channel_deviations
+from recu_analysis.theory.standardize import center_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -44,6 +44,11 @@ GROUPS: Final = (
 )
 #: What the momentum of noise at the start may add to rho where it is not recorded.
 MOST_MOMENTUM = 0.1
+#: What to say where rho is not known although the parts of the autocorrelation are.
+NO_RHO: Final = (
+    "rho is not defined without weight decay, nor under AdamW: steps that are in flight at the start count as made by "
+    "gradients, so noise alone does not give 0"
+)
 #: Parts of a record that `earned_part` needs beside those of the movement.
 EARNED = MOVEMENT | {"momentum"}
 
@@ -122,7 +127,7 @@ def earned(
     at the start (b m_start), plus what the gradients of the window made (E). This is exact for SGD. rho is
     the part of what decay takes that gradients restore: sum of v0 E / ((1 - a) sum of v0^2), with v0 the weight at the
     start, minus the mean of its channel if the layer centers. Noise gives 0, weights that are held where they stand
-    give 1.
+    give 1. It does not depend on the states, so it holds for weights with any number of levels.
 
     All groups are chosen before the window. Tail and core are those at its start. A weight is silent if it did not flip
     in the window before, or for merged windows, in as many windows before as there are merged, or all that exist.
@@ -257,6 +262,7 @@ class Sums:
         }
 
 
+@takes_levels
 def _sums(
     run: Run, spec: LayerSpec, chosen: tuple[tuple[int, ...], ...], tail_tau: TailTau
 ) -> Answer[dict[tuple[int, str], Sums]]:
@@ -291,13 +297,12 @@ def groups_of(tail: Mask, silent: Mask | None) -> dict[str, Mask]:
 def _by_group(run: Run, spec: LayerSpec, moved: Movement, silent: Mask | None) -> dict[str, Sums]:
     part, summary = earned_part(run, spec, moved), moved.record.summary
     variance = _variance(moved.record.windows, spec) if moved.valid.all() else math.nan
-    before, after = (channel_deviations(each) for each in (moved.record.start, moved.record.end))
-    channel = moved.channel
+    before, after, group = moved.record.deviations_start, moved.record.deviations_end, moved.scale_group
     with np.errstate(divide="ignore", invalid="ignore"):
-        # A channel that is constant at either time has no z.
+        # A scale group that is constant at either time has no z.
         varies = (before > 0.0) & (after > 0.0)
-        to_start, to_end = (np.where(varies, 1.0 / each, 0.0)[channel] for each in (before, after))
-        growth = np.where(varies, before / after, 0.0)[channel]
+        to_start, to_end = (np.where(varies, 1.0 / each, 0.0)[group] for each in (before, after))
+        growth = np.where(varies, before / after, 0.0)[group]
     gained = part.earned if part.tells else np.full_like(part.earned, math.nan)
     z, pushed, made = part.start * to_start, part.momentum * to_end, part.earned * to_end
     found = {}

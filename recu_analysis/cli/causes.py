@@ -14,7 +14,7 @@ from recu_analysis.cli.asides import Aside
 from recu_analysis.cli.output import View, table_lines, wrapped, write_table
 from recu_analysis.cli.several_runs import warn_of_seeds
 from recu_analysis.cli.target import table_target
-from recu_analysis.cli.window_notes import choice, ground
+from recu_analysis.cli.window_notes import OF_STATES, all_signs, choice, ground
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -140,7 +140,11 @@ def view(runs: Mapping[str, Run], layers: tuple[str, ...], windows: slice | None
         f"{'; '.join(block.arm.label for block in blocks)}.",
         runs=list(runs),
         above=[*(Aside(_verdict(block, layers, named=len(runs) > 1)) for block in blocks), *choice(first, final)],
-        below=[f"tail: the {tail} of a layer's weights with the largest |z| where they are chosen", *_notes(blocks)],
+        below=[
+            f"tail: the {tail} of a layer's weights with the largest |z| where they are chosen",
+            *([] if all(all_signs(run, table["layer"]) for run in runs.values()) else [OF_STATES]),
+            *_notes(blocks),
+        ],
         lines=lambda width: [line for block in blocks for line in _lines(block, width)][1:],
         told_by_lines=[line for block in blocks for line in (_told(block), _rho_text(block))],
         explained=(*_COLUMNS[2:], *_SPLIT[2:]),
@@ -275,6 +279,7 @@ def _rho_text(block: Block) -> str:
 def _notes(blocks: list[Block]) -> list[str]:
     """What the rows mean, what noise does at other thresholds, and whether single weights can be told."""
     from recu_analysis.analysis.causes import UNTRIED, by_noise, is_untried
+    from recu_analysis.analysis.earned import NO_RHO
     from recu_analysis.theory.power import least_decay_time
 
     least = least_decay_time()
@@ -287,6 +292,7 @@ def _notes(blocks: list[Block]) -> list[str]:
     )
     untried = [is_untried(block.causes) for block in blocks]
     told = ", ".join(f"{time:.3g}" for time in dict.fromkeys(times))
+    no_rho = [block.split["rho"].isna().all() and block.split["inherited"].notna().any() for block in blocks]
     by_chance = (
         f"of the weights that no earlier rule explains, noise alone holds {100 * by_noise():.0f} %, and opposes as "
         f"many; {100 * by_noise(0.5):.0f} % each with the thresholds halved, {100 * by_noise(2.0):.2f} % doubled"
@@ -295,6 +301,7 @@ def _notes(blocks: list[Block]) -> list[str]:
         "all, core: silent weights of the core, for comparison; halved, doubled: with all thresholds halved or doubled",
         *([UNTRIED] if any(untried) else []),
         *([] if all(untried) else [by_chance]),
+        *([NO_RHO] if any(no_rho) else []),
         *([f"T = {told} in the tested windows: {power}"] if times else []),
         *_of_intervals(blocks),
     ]

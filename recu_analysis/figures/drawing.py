@@ -172,13 +172,19 @@ def _write_table(
 
 
 def _of_states(name: str, runs: Runs) -> str:
-    """The sentence of a caption about the words of figures of flips for weights with more than two levels."""
-    binary = all(spec.quantizer.binary for run in runs.values() for spec in run.header.layers)
-    if binary or name not in {"fliplaw", "lockin", "magnitude", "survival"}:
+    """The sentence of a caption about the words of figures of signs for weights with more than two levels."""
+    more = {
+        **dict.fromkeys(
+            ("fliplaw", "lockin", "magnitude", "survival"),
+            ", the density is that at all thresholds, and noise alone is not known",
+        ),
+        **dict.fromkeys(("causes", "rho"), ", and zero for that threshold"),
+    }
+    if name not in more or all(spec.quantizer.binary for run in runs.values() for spec in run.header.layers):
         return ""
     return (
         "In layers with more than two levels, flips and sign changes are changes of the state, $|z|$ stands for the "
-        "distance from the nearest threshold, the density is that at all thresholds, and noise alone is not known."
+        f"distance from the nearest threshold{more[name]}."
     )
 
 

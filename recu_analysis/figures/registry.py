@@ -24,7 +24,7 @@ _NAMES = (
 )
 #: Figures of weights with more than two levels, and figures of any weights; all others are of signs.
 OF_LEVELS = frozenset({"transitions", "occupancy", "oscillation"})
-OF_ANY = frozenset({"fig5", "trajectories", "fliplaw", "lockin", "magnitude", "survival"})
+OF_ANY = frozenset({"fig5", "trajectories", "fliplaw", "lockin", "magnitude", "survival", "causes", "rho", "split"})
 FIGURES: dict[str, FigureSpec[Any] | PaperTable] = {
     **{name: import_module(f"recu_analysis.figures.{name}").FIGURE for name in _NAMES},
     **TABLES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from recu_analysis.analysis.deadness import TAIL_TAU
-from recu_analysis.analysis.earned import each_earned_query
+from recu_analysis.analysis.earned import NO_RHO, each_earned_query
 from recu_analysis.analysis.query import gathered
 from recu_analysis.analysis.run_arguments import concat_runs
 from recu_analysis.analysis.selection import known_windows, select_windows, span_of
@@ -105,10 +105,13 @@ def draw(tables: Mapping[str, Timed], _asked: Asked = OWN_CHOICE) -> tuple[Figur
 
 
 def note(tables: Mapping[str, Timed]) -> str:
-    """How long a window is, and which runs have only an approximate rho."""
+    """How long a window is, and which runs have none, or only an approximate rho."""
     about = [quoted(label) for label, timed in tables.items() if not timed.table["exact_split"].all()]
     approximate = f"Approximate, without a band: {together(about)}, without gradient-stats." if about else ""
-    return f"{length_sentence(tables)} {approximate}".strip()
+    exact = (timed.table for timed in tables.values() if timed.table["exact_split"].all())
+    without = any(table["rho"].isna().all() for table in exact)
+    reason = f"{NO_RHO[0].upper()}{NO_RHO[1:]}." if without else ""
+    return " ".join(part for part in (length_sentence(tables), approximate, reason) if part)
 
 
 FIGURE = FigureSpec(

@@ -278,6 +278,11 @@ class MergedRecord:
         return self._ends.distance(self._before)
 
     @property
+    def offset_start(self) -> NDArray[np.float64]:
+        """The offset, z - nearest threshold before the first update; z for signs."""
+        return self.z_start if self.spec.quantizer.binary else self._before[self.spec.name].offset
+
+    @property
     def distance_end(self) -> NDArray[np.float64]:
         """abs(z - nearest threshold) after the last update."""
         return self._ends.distance(self.windows[-1])

@@ -122,11 +122,16 @@ class LayerRecord:
         return self.spec.quantizer.states(self.weight, *self._steps)
 
     @property
+    def offset(self) -> NDArray[np.float64]:
+        """The offset, z - nearest threshold of the weights at the window's end; z for signs."""
+        if self.spec.quantizer.binary:
+            return standard_scores(self.operand, center=self.spec.center)
+        return self.spec.quantizer.offset(self.weight, *self._steps)
+
+    @property
     def distance(self) -> NDArray[np.float64]:
         """abs(z - nearest threshold) of the weights at the window's end, in units of z; abs(z) for signs."""
-        if self.spec.quantizer.binary:
-            return np.abs(standard_scores(self.operand, center=self.spec.center))
-        return self.spec.quantizer.distance(self.weight, *self._steps)
+        return np.abs(self.offset)
 
     @property
     def _steps(self) -> tuple[Array | None, Array | None]:

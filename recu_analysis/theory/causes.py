@@ -54,8 +54,9 @@ class Thresholds:
     reach : float
         A weight is out of reach if its path is shorter than this times the distance to the threshold.
     pulled : float
-        A weight is held if gradients moved it away from zero by more than this, in standard errors of noise; opposed if
-        they moved it towards zero by more. Noise alone does either to 5 % of the weights each.
+        A weight is held if gradients moved it away from the nearest threshold, which is zero for signs, by more than
+        this, in standard errors of noise; opposed if they moved it towards the threshold by more. Noise alone does
+        either to 5 % of the weights each.
     """
 
     slow: float = 0.25
@@ -99,9 +100,9 @@ class Evidence:
     mobility : ndarray of float64, shape (C_out,)
         Mean mobility of the weights of each channel.
     side : ndarray, shape (C_out, ...)
-        Sign of each weight's z at the start.
+        Sign of z - nearest threshold of each weight at the start; the sign of z for signs.
     distance, path : ndarray of float64, shape (C_out, ...)
-        Distance to the threshold at the start, and length of the path, in one unit.
+        Distance to the nearest threshold at the start, and length of the path, in one unit.
     pull : ndarray of float64, shape (C_out, ...)
         t = E / sqrt(V): what gradients made, in standard errors of noise. NaN where it is not known.
     small : ndarray of int, shape (C_out, ...), or None

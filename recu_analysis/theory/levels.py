@@ -305,11 +305,11 @@ class Quantizer:
         between = np.arange(self.low, self.high) + 0.5
         return np.sort(steps * (between - reals(zero, "zero points").reshape(-1, 1)), axis=1)
 
-    def distance(self, weight: ArrayLike, step: ArrayLike | None = None, zero: ArrayLike | None = None) -> Values:
-        """abs(z - nearest threshold): how far each weight is from another state, in units of z.
+    def offset(self, weight: ArrayLike, step: ArrayLike | None = None, zero: ArrayLike | None = None) -> Values:
+        """The distance with its direction: z - nearest threshold; for signs it is z.
 
         z is the weight over the standard deviation of its scale group (ddof 1). In a group of equal weights, z and the
-        distance are 0. For signs it is abs(z).
+        offset are 0. Where two thresholds are equally near, one of them counts.
 
         Parameters
         ----------
@@ -326,16 +326,20 @@ class Quantizer:
         with np.errstate(divide="ignore", invalid="ignore"):
             match self.kind:
                 case "sign":
-                    far = np.abs(rows)
+                    far = rows
                 case "ternary":
-                    far = np.abs(np.abs(rows) - steps)
+                    far = rows - np.where(rows < 0.0, -steps, steps)
                 case _:
                     units = rows / steps + zeros
                     near = np.clip(np.floor(units) + 0.5, self.low + 0.5, self.high - 0.5)
-                    far = np.abs(units - near) * np.abs(steps)
+                    far = (units - near) * steps
             deviation = channel_deviations(rows)[:, None]
-            distance = np.where(deviation == 0.0, 0.0, far / deviation)
-        return distance.reshape(np.shape(weight))
+            offset = np.where(deviation == 0.0, 0.0, far / deviation)
+        return offset.reshape(np.shape(weight))
+
+    def distance(self, weight: ArrayLike, step: ArrayLike | None = None, zero: ArrayLike | None = None) -> Values:
+        """abs(z - nearest threshold): how far each weight is from another state; arguments as in `offset`."""
+        return np.abs(self.offset(weight, step, zero))
 
     def values(self, weight: ArrayLike, step: ArrayLike | None = None, zero: ArrayLike | None = None) -> Values:
         """The quantized weights: s (q - zero); for signs and ternary, q times the mean abs(w) of the states not 0.

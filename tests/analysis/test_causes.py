@@ -18,6 +18,7 @@ from recu_analysis.testing import LR, synthetic_run
 from recu_analysis.theory import causes as theory
 from recu_analysis.theory.causes import CAUSES
 from tests.analysis.test_cohorts import tail
+from tests.capture.level_layers import QUANTIZERS, Quantized, offsets, push, snapshot
 from tests.messages import facts
 
 #: T of an update, and updates of each of two windows; the weights that noise makes have this standard deviation.
@@ -97,6 +98,74 @@ def test_planted_causes_are_found(path, histories):
     )
     assert (everything["share_twice"][["opposed", "held"]] < everything["share"][["opposed", "held"]]).all()
     assert set(table["cause"]) == set(CAUSES)
+
+
+def trained_levels(folder, name, updates=100):
+    """A quantized layer under noise; some weights are pulled to where they start, others have small gradients."""
+    generator = torch.Generator().manual_seed(3)
+    layer, rate = Quantized(60, 16, *QUANTIZERS[name]), 0.1
+    layer.weight.data = torch.randn(16, 60, generator=generator)
+    start, kind = layer.weight.detach().clone(), torch.arange(60) % 3
+    size = rate / np.sqrt(1.0 - (1.0 - TIME) ** 2)  # of gradients whose noise keeps the weights as wide as they are
+    optimizer = torch.optim.SGD([layer.weight], lr=rate, weight_decay=TIME / rate)
+    history, gradients = [snapshot(layer)], []
+    with ra.record(layer, optimizer, folder / "run", quantities=["gradient-stats"]) as recorder:
+        for _ in range(2):
+            for _ in range(updates):
+                noise = torch.randn(start.shape, generator=generator) / size
+                gradients.append(
+                    torch.where(kind == 1, noise - start * TIME / rate, torch.where(kind == 2, 1e-4, 1.0) * noise)
+                )
+                push(layer, optimizer, gradients[-1])
+                history.append(snapshot(layer))
+            recorder.mark()
+    return layer, history, torch.stack(gradients).double().numpy()
+
+
+@pytest.mark.parametrize("name", ["bitnet", "twn", "bitnet of groups"])
+def test_causes_of_weights_with_more_levels_are_those_of_a_loop(tmp_path, name):
+    updates = 100
+    layer, history, gradients = trained_levels(tmp_path, name, updates)
+    chosen_states = np.array([layer.states(*each).numpy() for each in history[: updates + 1]])
+    silent = (chosen_states == chosen_states[0]).all(axis=0)
+    far = tail(offsets(layer, *history[0])[1].ravel()).reshape(silent.shape)
+    tested, drive = history[updates:], gradients[updates:]
+    scores = np.array([offsets(layer, *each)[0] for each in tested])
+    path, offset = np.abs(np.diff(scores, axis=0)).sum(axis=0), offsets(layer, *tested[0])[1]
+    start, end = tested[0][0].double().numpy(), tested[-1][0].double().numpy()
+    variance = sum((0.1 * (1.0 - TIME) ** (updates - 1 - at) * g) ** 2 for at, g in enumerate(drive))
+    pull = np.sign(offset) * (end - (1.0 - TIME) ** updates * start) / np.sqrt(variance)
+    sizes = np.abs(drive)
+    small = (sizes <= 0.2 * np.median(sizes, axis=(1, 2), keepdims=True)).sum(axis=0) >= 0.5 * updates
+    slow = path.mean(axis=1) < 0.25 * np.median(path.mean(axis=1))
+    rules = [np.broadcast_to(slow[:, None], small.shape), small, path < np.abs(offset), pull < -1.645, pull > 1.645]
+    names = ["slow channel", "masked", "out of reach", "opposed", "held"]
+    found = np.select(rules, names, "undetermined")
+    table = ra.causes(tmp_path / "run", windows="2").query("row == 'layer'").set_index(["group", "cause"])
+    for group, members in (("tail-silent", far & silent), ("core-silent", ~far & silent)):
+        assert members.sum() > 30
+        assert table.loc[group, "weights"].unique().tolist() == [members.sum()]
+        expected = [(found[members] == cause).mean() for cause in CAUSES]
+        assert table.loc[group]["share"][list(CAUSES)].tolist() == pytest.approx(expected, abs=1e-9)
+    assert {"masked", "held"} <= set(found[far & silent])
+
+
+def test_noise_alone_holds_and_opposes_as_many_weights_with_more_levels(tmp_path):
+    generator = torch.Generator().manual_seed(4)
+    layer = Quantized(200, 100, *QUANTIZERS["bitnet"])
+    optimizer = torch.optim.AdamW([layer.weight], lr=0.01, weight_decay=1.0)
+    with ra.record(layer, optimizer, tmp_path / "run", quantities=["gradient-stats"]) as recorder:
+        for updates in (200, 60, 60):
+            for _ in range(updates):
+                push(layer, optimizer, torch.randn(100, 200, generator=generator))
+            recorder.mark()
+    rows = ra.causes(tmp_path / "run", windows="3").query("row == 'total'").set_index(["group", "cause"])
+    for group in ("tail-silent", "core-silent"):
+        weights = rows.loc[group, "weights"].iloc[0]
+        assert weights > 1000
+        tested = rows.loc[group].loc[["opposed", "held", "undetermined"], "share"]
+        for cause in ("opposed", "held"):
+            assert tested[cause] / tested.sum() == pytest.approx(0.05, abs=0.005 + 3.0 * np.sqrt(0.05 / weights))
 
 
 def test_slow_channels_come_first(tmp_path, histories):

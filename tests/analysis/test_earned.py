@@ -12,6 +12,7 @@ from recu_analysis.errors import InputError
 from recu_analysis.nn.layers import BinaryLinear
 from recu_analysis.testing import synthetic_run
 from tests.analysis.test_cohorts import tail
+from tests.capture.level_layers import QUANTIZERS, Quantized, offsets, push, snapshot
 
 LR, DECAY, MOMENTUM = 0.1, 0.02, 0.9
 
@@ -110,6 +111,36 @@ def test_rho_and_the_split_are_those_of_a_loop(trained):
             silent = (signs == signs[0]).all(axis=0)
     momentum = table.loc[("0", 2, "all"), "momentum"]
     assert abs(momentum) > 0.01, "the momentum at the start matters here, so the test sees it"
+
+
+@pytest.mark.parametrize("name", ["bitnet", "twn", "bitnet of groups"])
+def test_rho_of_weights_with_more_levels_is_that_of_a_loop(tmp_path, name):
+    torch.manual_seed(0)
+    layer = Quantized(24, 16, *QUANTIZERS[name])
+    optimizer = torch.optim.SGD(layer.parameters(), lr=LR, momentum=MOMENTUM, weight_decay=DECAY)
+    drift = torch.randn(16, 24)
+    with ra.record(layer, optimizer, tmp_path / "run", quantities=["gradient-stats"]) as recorder:
+        for _ in range(2):
+            history, momentum = [snapshot(layer)], optimizer.state[layer.weight].get("momentum_buffer")
+            momentum = None if momentum is None else momentum.double().numpy().copy()
+            for _ in range(20):
+                push(layer, optimizer, 0.02 * (drift + torch.randn(16, 24)))
+                history.append(snapshot(layer))
+            recorder.mark()
+    a, b = alone(20, first=False)
+    table = ra.earned(tmp_path / "run", windows=2).set_index("group")
+    (z, offset), (z_end, _) = (offsets(layer, *history[at]) for at in (0, -1))
+    start, end = (history[at][0].double().numpy() for at in (0, -1))
+    made = end - a * start - b * momentum
+    far = tail(offset.ravel()).reshape(offset.shape)
+    for group, members in {"all": np.ones_like(far), "tail": far, "core": ~far}.items():
+        row, v0 = table.loc[group], start[members]
+        assert row["rho"] == pytest.approx((v0 * made[members]).sum() / ((1 - a) * (v0**2).sum()), abs=1e-5)
+        cosine = (z * z_end)[members].sum() / np.sqrt((z[members] ** 2).sum() * (z_end[members] ** 2).sum())
+        assert row["autocorrelation"] == pytest.approx(cosine, abs=1e-5)
+        to_end = z_end / end  # one over the standard deviation of each weight's scale group
+        ratio = (z * made * to_end)[members].sum() / (z * a * start * to_end)[members].sum()
+        assert row["restored"] / row["inherited"] == pytest.approx(ratio, abs=1e-4)
 
 
 def test_merged_windows_and_all_layers_together(trained):

@@ -99,6 +99,26 @@ def update(model, optimizer, seed):
     optimizer.step()
 
 
+def push(layer, optimizer, gradient):
+    """One update of a quantized layer with this gradient of its weight."""
+    optimizer.zero_grad()
+    (layer(torch.eye(layer.weight.shape[1])) * gradient.T).sum().backward()
+    optimizer.step()
+
+
+def offsets(layer, weight, step, zero):
+    """z and z - nearest threshold of each weight, by a loop over the weights and all thresholds."""
+    quantizer, rows = layer.quantizer, weight.double().reshape(len(step), -1).numpy()
+    scores, offset = np.empty_like(rows), np.empty_like(rows)
+    for group, row in enumerate(rows):
+        size, wide = float(step[group]), row.std(ddof=1)
+        middles = [q + 0.5 - float(zero[group]) for q in range(quantizer.low, quantizer.high)]
+        borders = [-size, size] if quantizer.kind == "ternary" else [size * each for each in middles]
+        scores[group] = row / wide
+        offset[group] = [min(((w - border) / wide for border in borders), key=abs) for w in row]
+    return scores.reshape(weight.shape), offset.reshape(weight.shape)
+
+
 def sgd(model, lr=0.2):
     return torch.optim.SGD(model.parameters(), lr=lr, momentum=0.5, weight_decay=0.01)
 

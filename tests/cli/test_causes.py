@@ -7,6 +7,7 @@ import torch
 
 import recu_analysis as ra
 from recu_analysis.nn.layers import BinaryLinear
+from recu_analysis.nn.quantized import TernaryLinear
 from recu_analysis.testing import synthetic_run
 from tests.cli_runner import refusal, run_cli
 from tests.editing import edit_run
@@ -79,6 +80,22 @@ def test_it_says_which_rules_were_not_tried(tmp_path):
     says(text, "was not tested, for the reason below", "opposed and held were not tried: they need", "SGD and AdamW")
     assert "noise alone holds" not in text
     assert "noise alone would give" not in text
+    assert "nan" not in text
+
+
+def test_weights_with_more_levels_have_causes_and_adamw_has_no_rho(tmp_path):
+    torch.manual_seed(0)
+    layer = TernaryLinear(20, 20, bias=False)
+    optimizer = torch.optim.AdamW(layer.parameters(), lr=0.01, weight_decay=1.0)
+    with ra.record(layer, optimizer, tmp_path, quantities=["gradient-stats"]) as recorder:
+        for _ in range(2):
+            for _ in range(20):
+                layer.zero_grad()
+                layer(torch.randn(4, 20)).square().mean().backward()
+                optimizer.step()
+            recorder.mark()
+    text = " ".join(run_cli("causes", tmp_path, "--windows", "2").stdout.split())
+    says(text, "noise alone would give", "for sign read state", "nearest threshold", "rho is not defined", "AdamW")
     assert "nan" not in text
 
 

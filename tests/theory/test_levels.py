@@ -30,10 +30,13 @@ def weights(seed=0, dtype=np.float64):
 
 
 def plain(quantizer, weight):
-    """States and distances of float64 weights by a loop over groups, weights and thresholds."""
+    """States and offsets of float64 weights by a loop over groups, weights and thresholds.
+
+    The offset of a weight in the middle of two thresholds is NaN: rounding decides which of them is the nearest.
+    """
     width = {"tensor": weight.size, "channel": weight.size // len(weight)}.get(quantizer.group, quantizer.group)
     rows = weight.reshape(-1, width)
-    states, distances = [], []
+    states, offsets = [], []
     for number, row in enumerate(rows):
         deviation, zero = math.sqrt(sum((w - sum(row) / len(row)) ** 2 for w in row) / (len(row) - 1)), 0
         if quantizer.kind == "sign":
@@ -53,16 +56,21 @@ def plain(quantizer, weight):
         ]
         for w in row:
             states.append(quantizer.levels[sum(w > each for each in at)])
-            distances.append(min(abs(w - each) for each in at) / deviation)
-    return np.reshape(states, weight.shape), np.reshape(distances, weight.shape)
+            near = sorted((w - each for each in at), key=abs)[:2]
+            tied = len(near) == 2 and math.isclose(near[0], -near[1], rel_tol=1e-9)
+            offsets.append(math.nan if tied else near[0] / deviation)
+    return np.reshape(states, weight.shape), np.reshape(offsets, weight.shape)
 
 
 @pytest.mark.parametrize("name", QUANTIZERS)
 def test_a_plain_loop_agrees(name):
     quantizer, weight = QUANTIZERS[name], weights()
-    states, distances = plain(quantizer, weight)
+    states, offsets = plain(quantizer, weight)
     np.testing.assert_array_equal(quantizer.states(weight), states)
-    np.testing.assert_allclose(quantizer.distance(weight), distances, rtol=1e-9)
+    apart, offset = ~np.isnan(offsets), quantizer.offset(weight)
+    assert apart.mean() > 0.9
+    np.testing.assert_allclose(offset[apart], offsets[apart], rtol=1e-9)
+    np.testing.assert_array_equal(quantizer.distance(weight), np.abs(offset))
     assert set(np.unique(states)) <= set(quantizer.levels)
     assert len(quantizer.levels) == quantizer.count
     step, zero = quantizer.steps(weight)
