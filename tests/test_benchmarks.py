@@ -48,6 +48,16 @@ def test_a_null_is_near_the_truth_of_a_simulated_layer(monkeypatch):
     assert found.null == pytest.approx(found.measured, abs=0.1)
 
 
+def test_the_null_of_flips_of_states_is_near_the_truth_of_a_simulated_layer(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT))
+    validate_levels = import_module("benchmarks.validate_levels")
+    process = validate_levels.PROCESSES["Ornstein-Uhlenbeck"]
+    for quantizer in validate_levels.QUANTIZERS.values():
+        true, null = validate_levels.layer(process, quantizer, np.random.default_rng(0))
+        for statistic, tolerance in (("flips", 0.03), ("back", 0.03), ("oscillating", 0.03), ("silent", 0.15)):
+            assert getattr(null, statistic) == pytest.approx(getattr(true, statistic), rel=tolerance), statistic
+
+
 def test_noise_in_place_of_gradients_moves_each_channel_by_its_size(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(ROOT))
     control = import_module("benchmarks.control")

@@ -18,7 +18,7 @@ from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.noise import simulate
+from recu_analysis.theory.noise import States, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     Values = NDArray[np.float64]
     Row = dict[str, Any]
+    Noise = tuple[Simulated, Values] | None
 
 #: Reversals per update above which a weight oscillates (Nagel et al., arXiv:2203.11086).
 OSCILLATING = 0.005
@@ -46,6 +47,8 @@ WITHOUT_DIRECTION = 0.95
 FEWEST_KEPT = 40
 #: Columns of shares that have a null beside them.
 _KEPT = ("zero_kept_fraction", "trapped_fraction")
+#: Columns of flips by noise alone.
+_FLIPS_OF_NOISE = ("flip_ratio_null", "oscillation_frequency_null", "oscillating_fraction_null")
 _PARTS = frozenset({"start", "end", "flips", "reversals", "transitions", "zpath"})
 
 
@@ -77,13 +80,15 @@ def levels(
         - oscillation_frequency: reversals per weight and update. The published one (Nagel et al., arXiv:2203.11086) is
           a moving average of the same; this is the mean over the window
         - oscillating_fraction: weights with more than 0.005 reversals per update
+        - flip_ratio, oscillation_frequency and oscillating_fraction with _null: what noise alone would give, as below
         - mobility (standard deviations of the scale group per update)
         - zero_kept_fraction: weights in state 0 before and after every update
         - trapped_fraction: those of them whose abs(z at the end - z at the start) / zpath is not above the 95 %
           quantile of what simulated noise gives to weights that stay in state 0
         - zero_kept_fraction and trapped_fraction with _null: what noise alone would give under the rates of the window,
-          from the layer's own z. NaN, with trapped_fraction, if the rates are not known, if the noise moves weights
-          otherwise than the training did (by a factor outside 0.8 to 1.25), or if it keeps fewer than 40 weights
+          from the layer's own z. NaN if the rates are not known, or if the noise moves weights otherwise than the
+          training did (by a factor outside 0.8 to 1.25). trapped_fraction and its null are also NaN if the noise keeps
+          fewer than 40 weights
         - threshold_distance (standard deviations), relative_error: at the end of the window
 
     Raises
@@ -123,7 +128,9 @@ def _rows(run: Run, spec: LayerSpec) -> Answer[list[Row]]:
         known = {"layer": spec.name, "window": window.number, "update": window.last_update, "updates": record.updates}
         if record.updates:
             levels = {"exact": window.exact, "levels": spec.quantizer.count}
-            rows.append(known | levels | _states(spec, record) | _flips(spec, record) | _at_zero(run, spec, record))
+            noise = _noise(run, spec, record)
+            measured = _states(spec, record) | _flips(spec, record) | _at_zero(spec, record, noise)
+            rows.append(known | levels | measured | _flips_of_noise(record, noise))
     return rows
 
 
@@ -154,12 +161,25 @@ def _flips(spec: LayerSpec, record: MergedRecord) -> Row:
         "flip_ratio_weight": by["weight_flips"],
         "flip_ratio_threshold": by["threshold_flips"],
         "oscillation_frequency": int(record.reversals.sum()) / each,
-        "oscillating_fraction": np.count_nonzero(record.reversals > OSCILLATING * record.updates) / spec.weights,
+        "oscillating_fraction": float(np.mean(oscillates(record.reversals, record.updates))),
         "mobility": math.nan if path is None else float(path[np.isfinite(path)].sum()) / each,
     }
 
 
-def _at_zero(run: Run, spec: LayerSpec, record: MergedRecord) -> Row:
+def _flips_of_noise(record: MergedRecord, noise: Noise) -> Row:
+    """Flips and reversals per weight and update by noise alone; NaN if the noise is not known."""
+    if noise is None:
+        return dict.fromkeys(_FLIPS_OF_NOISE, math.nan)
+    found, updates = noise[0], record.updates
+    shares = (
+        found.flips.mean() / updates,
+        found.reversals.mean() / updates,
+        np.mean(oscillates(found.reversals, updates)),
+    )
+    return dict(zip(_FLIPS_OF_NOISE, map(float, shares), strict=True))
+
+
+def _at_zero(spec: LayerSpec, record: MergedRecord, noise: Noise) -> Row:
     """The shares of weights that stay in state 0, and that move there without direction, beside those of noise."""
     quantizer, before = spec.quantizer, record.windows[0].before[spec.name]
     unknown = dict.fromkeys([*_KEPT, *(f"{name}_null" for name in _KEPT)], math.nan)
@@ -167,12 +187,9 @@ def _at_zero(run: Run, spec: LayerSpec, record: MergedRecord) -> Row:
         return unknown
     kept = ((record.states_start == 0) & (record.flips == 0)).reshape(-1)
     row = unknown | {"zero_kept_fraction": float(kept.mean())}
-    if record.zpath is None:
+    if noise is None:
         return row
-    simulated = _noise(run, spec, record)
-    if simulated is None:
-        return row
-    found, path = simulated
+    found, path = noise
     half = 1.0 if quantizer.kind == "ternary" else 0.5
     widths = [half * steps / deviations for steps, deviations in _ends(spec, record)]
     group = found.chosen // (spec.weights // spec.scale_groups)
@@ -200,8 +217,29 @@ def _ends(spec: LayerSpec, record: MergedRecord) -> list[tuple[Values, Values]]:
     ]
 
 
-def _noise(run: Run, spec: LayerSpec, record: MergedRecord) -> tuple[Simulated, Values] | None:
+def oscillates(reversals: NDArray[Any], updates: int) -> NDArray[np.bool_]:
+    """Which weights oscillate, by how often their flips went back."""
+    often: NDArray[np.bool_] = reversals > OSCILLATING * updates
+    return often
+
+
+def _states_of_noise(spec: LayerSpec, record: MergedRecord) -> States | None:
+    """What the states of simulated weights follow from in one window; None if its zero points or steps do not allow."""
+    before = record.windows[0].before[spec.name]
+    zeros = [each.array("zero_point") for each in (before, record.windows[-1][spec.name])]
+    first, last = (np.zeros(spec.scale_groups, np.int64) if zero is None else zero for zero in zeros)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.array([step / deviations for step, deviations in _ends(spec, record)])
+    if not np.array_equal(first, last) or not (np.isfinite(steps) & (steps > 0.0)).all():
+        return None
+    return States(spec.quantizer, steps, first, before.array("direction").reshape(-1))
+
+
+def _noise(run: Run, spec: LayerSpec, record: MergedRecord) -> Noise:
     """Noise under the rates of the window, and its paths; None if they are not known, or it moves weights otherwise."""
+    states = _states_of_noise(spec, record)
+    if record.zpath is None or states is None:
+        return None
     try:
         known = rates(run, record.windows, spec.name)
     except InputError:
@@ -214,7 +252,7 @@ def _noise(run: Run, spec: LayerSpec, record: MergedRecord) -> tuple[Simulated, 
         return None
     group = np.arange(spec.weights) // (spec.weights // spec.scale_groups)
     seed, momentum = zlib.crc32(np.packbits(z > 0.0).tobytes()), momentum_at_start(record.windows, spec.name)
-    found = simulate(z, growth, group, known, momentum=momentum, seed=seed, most=MOST_BY_WINDOW)
+    found = simulate(z, growth, group, known, momentum=momentum, states=states, seed=seed, most=MOST_BY_WINDOW)
     simulated = found.mobility * sum(each.updates for each in known)
     usual = float(simulated.mean())
     pace = float(path.mean()) / usual if usual > 0.0 else math.nan

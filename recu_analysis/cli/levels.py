@@ -27,7 +27,8 @@ _COLUMNS = (
     Column("zeros", "%", 4, group="zeros"),
     Column("flip_ratio", "all", 6, group="flips"),
     Column("flip_ratio_threshold", "thr.", 6, group="flips"),
-    Column("oscillation_frequency", "back", 6, group="flips"),
+    Column("oscillation_frequency", "flips", 6, group="back"),
+    Column("oscillation_frequency_null", "noise", 6, group="back"),
     Column("oscillating_fraction", "osc.", 4, group="weights, %"),
     Column("silent_fraction", "silent", 4, group="weights, %"),
     Column("zero_kept_fraction", "%", 4, group="kept at 0"),
@@ -35,10 +36,11 @@ _COLUMNS = (
     Column("trapped_fraction", "%", 4, group="trapped"),
     Column("trapped_fraction_null", "noise", 4, group="trapped"),
 )
-#: Columns of the weights that stay in state 0.
+#: Columns of the weights that stay in state 0, and of flips back.
 _KEPT = [column.name for column in _COLUMNS if column.group in {"kept at 0", "trapped"}]
+_BACK = [column.name for column in _COLUMNS if column.group == "back"]
 _NOTES = (
-    "each row is the median over layers; kept and trapped: over those whose noise is known, if there are any",
+    "each row is the median over layers; back, kept and trapped: over those whose noise is known, if there are any",
     Aside("back: flips opposite to the weight's flip before; thr.: changes of state by moved thresholds", about="flip"),
     Aside("in a window of fewer than 200 updates, one flip back makes a weight oscillating", about="oscillating"),
 )
@@ -89,9 +91,10 @@ def _medians(table: pd.DataFrame) -> pd.DataFrame:
     Otherwise a share and its null would be of different layers.
     """
     shown = table.drop(columns=["layer"])
-    known = shown["trapped_fraction_null"].notna()
-    some = known.groupby(shown["window"]).transform("any")
-    shown.loc[some & ~known, _KEPT] = float("nan")
+    for null, columns in (("trapped_fraction_null", _KEPT), ("oscillation_frequency_null", _BACK)):
+        known = shown[null].notna()
+        some = known.groupby(shown["window"]).transform("any")
+        shown.loc[some & ~known, columns] = float("nan")
     medians: pd.DataFrame = shown.groupby("window", as_index=False).median(numeric_only=True)
     return medians
 

@@ -40,7 +40,8 @@ def plot_oscillation(
     """Flips per weight and update over the epochs: all, those back, and changes of state by moved thresholds.
 
     A flip back is opposite to the flip of the weight before. Lines are medians over layers; thin: flips back of a
-    layer.
+    layer. Pale dashes: flips back that noise alone would make, the median over the layers for which that is known,
+    where it is for half of them.
 
     Parameters
     ----------
@@ -102,7 +103,8 @@ FIGURE = FigureSpec(
     "flips and oscillation over the epochs, for more than two levels",
     "Changes of state per 1000 weights and update, in each window. Black: all. Orange: those back, opposite to the "
     "change of the weight before (oscillation). Blue: those that a moved threshold made. Lines are medians over "
-    "layers; thin: those back of a layer.",
+    "layers; thin: those back of a layer. Pale dashes: those back that noise alone would make, the median over the "
+    "layers for which that is known, if it is for half of them.",
     takes=("layers", "windows"),
     note=length_sentence,
 )

@@ -15,6 +15,7 @@ from recu_analysis.plots._axes import epochs, part_label, require, restyle, targ
 from recu_analysis.plots.arm_colors import color_map, looks_of
 from recu_analysis.plots.heat_map import tidy
 from recu_analysis.plots.names import text_of
+from recu_analysis.plots.noise import noise_entry, noise_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,9 @@ _FLIPS: Final[dict[str, tuple[str, str, dict[str, Any]]]] = {
     "back": ("#d55e00", "oscillation_frequency", {"marker": "s", "markersize": 2.5, "markeredgewidth": 0.0}),
     "by thresholds": ("#0072b2", "flip_ratio_threshold", {"linestyle": ":"}),
 }
+#: Flips back by noise alone, shown where they are known in this share of the layers.
+_NULL: Final = "oscillation_frequency_null"
+_KNOWN: Final = 0.5
 #: Weights that stay are not colored: nearly all do, so the others would all look alike.
 _STAYS: Final = "0.9"
 
@@ -199,7 +203,7 @@ def oscillation_over_time(
     InputError
         If a column is missing, there is no row, or the palette, the label or a property does not fit.
     """
-    columns = [column for _, column, _ in _FLIPS.values()]
+    columns = [*(column for _, column, _ in _FLIPS.values()), _NULL]
     require(data, ("layer", "epoch", *columns))
     axes, rows = target(ax), data.sort_values("epoch")
     rows = rows.assign(**{name: statistic(name).factor * rows[name] for name in columns})
@@ -214,10 +218,14 @@ def oscillation_over_time(
         (line,) = axes.plot(middle.index, middle[column], color=colors[name], label=part_label(name, label), **look)
         if name == "back":
             restyle(line, properties)
+    known = rows.groupby("epoch")[_NULL].apply(lambda null: null.notna().mean())
+    noise = noise_line(axes, middle.index, middle[_NULL].where(known >= _KNOWN), colors["back"])
     axes.set_ylim(bottom=0.0)
     epochs(axes)
     axes.set_ylabel("flips (per 1000 and update)")
-    axes.legend(title="median over layers" if len(data["layer"].unique()) > 1 else None, alignment="left")
+    entries = [*axes.get_legend_handles_labels()[0], *([noise_entry()] if noise else [])]
+    title = "median over layers" if len(data["layer"].unique()) > 1 else None
+    axes.legend(handles=entries, title=title, alignment="left")
     return axes
 
 

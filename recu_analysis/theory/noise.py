@@ -1,11 +1,11 @@
-"""What noise alone does to weights and their signs: decay, momentum and gradients without a signal, simulated."""
+"""What noise alone does to weights and their states: decay, momentum and gradients without a signal, simulated."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from recu_analysis.theory.inheritance import UpdateRule
+    from recu_analysis.theory.levels import Quantizer
 
     Values = NDArray[np.float64]
 
@@ -48,6 +49,38 @@ class Rates:
 
 
 @dataclass(frozen=True, slots=True)
+class States:
+    """What the states of weights with more than two levels follow from.
+
+    Attributes
+    ----------
+    quantizer : Quantizer
+    steps : ndarray of float64, shape (windows + 1, groups)
+        Step of each scale group in standard deviations, at the start and after each window. In between it is linear.
+    zero : ndarray of int64, shape (groups,)
+        Zero points, the same all the time.
+    direction : ndarray of int8, flat
+        Direction of the last flip of each weight before the start; 0 if there was none.
+    """
+
+    quantizer: Quantizer
+    steps: Values
+    zero: NDArray[np.int64]
+    direction: NDArray[np.int8]
+
+    def begin(self, z: Values, chosen: NDArray[np.int64], group: NDArray[np.int64]) -> tuple[Any, Any, Values]:
+        """The rule, the states and the steps of some weights, as the compiled loop takes them; `z` are theirs."""
+        from recu_analysis.theory.noise_kernel import TERNARY, UNIFORM
+
+        steps, zero, quantizer = self.steps[:, group], self.zero[group], self.quantizer
+        # Each of them as a group of its own.
+        state = replace(quantizer, group="channel", rule="given").states(z[:, None], steps[0], zero)[:, 0]
+        kind = TERNARY if quantizer.kind == "ternary" else UNIFORM
+        counts = state.copy(), self.direction[chosen].astype(np.int8), np.zeros(z.size, np.int64), zero
+        return (kind, quantizer.low, quantizer.high), counts, steps
+
+
+@dataclass(frozen=True, slots=True)
 class Simulated:
     """Simulated weights, each with the start of a weight of the layer; flat arrays of one length.
 
@@ -57,10 +90,10 @@ class Simulated:
         Index of the weight of the layer whose start it has.
     z, z_end : ndarray of float64
         Standard scores at the start and the end.
-    flips : ndarray of int64
-        How many updates changed the sign.
+    flips, reversals : ndarray of int64
+        How many updates changed the state, and how many changed it in the direction opposite to the change before.
     first_flip, last_flip : ndarray of int64
-        The first and the last update that changed the sign, counted from 1; 0 if none did.
+        The first and the last update that changed the state, counted from 1; 0 if none did.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update.
     reach : ndarray of float64
@@ -73,6 +106,7 @@ class Simulated:
     z: Values
     z_end: Values
     flips: NDArray[np.int64]
+    reversals: NDArray[np.int64]
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     mobility: Values
@@ -89,6 +123,7 @@ def simulate(
     bounds: Sequence[float] = (),
     momentum: float = math.inf,
     pace: Values | None = None,
+    states: States | None = None,
     seed: int = 0,
     most: int = MOST,
 ) -> Simulated:
@@ -116,6 +151,8 @@ def simulate(
         Root mean square of the momentum at the start over that of the weights, if it is known.
     pace : ndarray of float64, flat, optional
         Factors on the noise, one of which is drawn for each weight: noise of another size than that of the growth.
+    states : States, optional
+        By default the states are the signs. With more than two levels, `channel` is the scale group of each weight.
     seed : int
         The same seed gives the same numbers.
     most : int
@@ -126,7 +163,7 @@ def simulate(
     Simulated
         A channel that narrows faster than decay alone gets no noise.
     """
-    from recu_analysis.theory.noise_kernel import advance  # numba takes long to import
+    from recu_analysis.theory.noise_kernel import advance, of_signs  # numba takes long to import
 
     updates = sum(each.updates for each in rates)
     chosen = _evenly(z, max(FEWEST, min(most, MOST_STEPS // max(updates, 1))), seed)
@@ -140,6 +177,7 @@ def simulate(
     flips, first, last = np.zeros((3, chosen.size), dtype=np.int64)
     factors = np.ones(chosen.size) if pace is None else generator.choice(pace, chosen.size)
     moved = w, pushes * factors, state, flips, first, last, path, reach
+    rule, counts, steps = of_signs(len(rates)) if states is None else states.begin(z[chosen], chosen, ours)
     power = np.broadcast_to(power, widths[1:].shape)
     done, paths = 0, [0.0]
     for at, (each, bound) in enumerate(zip(rates, bounds or [math.inf] * len(rates), strict=True)):
@@ -147,12 +185,13 @@ def simulate(
             # Fewer weights get the noise that widens their channel, so it is larger.
             inside = max(int(np.count_nonzero(np.abs(z) <= bound)), 1) / z.size if bound < math.inf else 1.0
             size = np.sqrt(power[at, ours]) * factors / math.sqrt(inside)
-            rule = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
-            advance(*moved, *rule, size, widths[at : at + 2].take(ours, axis=1), bound, done, each.updates)
+            linear = each.rule.matrix(each.lr, each.weight_decay), each.rule.gain(each.lr)
+            ends, span = widths[at : at + 2].take(ours, axis=1), steps[at : at + 2]
+            advance(*moved, *linear, size, ends, bound, done, each.updates, rule, counts, span)
         done += each.updates
         paths.append(float(path.mean()))
-    scores = w / widths[-1, ours]
-    return Simulated(chosen, z[chosen], scores, flips, first, last, path / updates, reach, np.diff(paths))
+    scores, back = w / widths[-1, ours], np.maximum(flips - 1, 0) if states is None else counts[2]
+    return Simulated(chosen, z[chosen], scores, flips, back, first, last, path / updates, reach, np.diff(paths))
 
 
 def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math.inf) -> Values:

@@ -1,9 +1,9 @@
-"""The compiled loop of `recu_analysis.theory.noise`: weights moved by decay, momentum and noise, update by update."""
+"""The compiled loops of `recu_analysis.theory.noise`: weights moved by decay, momentum and noise, update by update."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 #: Weights that are moved together; their numbers fit into the fastest cache of a core.
 BLOCK = 64
+#: How states follow from z: from its sign; from a comparison with -D and D; or by rounding.
+SIGN, TERNARY, UNIFORM = 0, 1, 2
+
+
+def of_signs(windows: int) -> tuple[Any, Any, Values]:
+    """The rule of signs for `advance`, which needs no states and steps."""
+    nothing = np.zeros(0, np.int64)
+    states = np.zeros(0, np.int16), np.zeros(0, np.int8), nothing, nothing
+    return (SIGN, -1, 1), states, np.zeros((windows + 1, 0))
 
 
 @compiled()
@@ -35,8 +44,16 @@ def advance(
     bound: float,
     done: int,
     updates: int,
+    rule: tuple[int, int, int],
+    states: tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]],
+    steps: Values,
 ) -> None:
-    """Move every weight by some updates, in place; only weights within the bound of z get noise."""
+    """Move every weight by some updates, in place; only weights within the bound of z get noise.
+
+    `rule` has one of `SIGN`, `TERNARY` and `UNIFORM`, and the first and the last state. Unless it is `SIGN`, `states`
+    has for each weight its state, the direction of its last flip, how many flips were opposite to the flip before, and
+    its zero point; and `steps` has its step before and after the updates, in standard deviations.
+    """
     noise, y, width = np.empty((3, BLOCK))
     for start in range(0, w.size, BLOCK):
         block = slice(start, min(start + BLOCK, w.size))
@@ -58,11 +75,8 @@ def advance(
                 felt = noise[k] * (abs(z[k]) <= bound)
                 y[k] = matrix[0, 0] * x[k] + matrix[0, 1] * m[k] + to_weight[k] * felt
                 m[k] = matrix[1, 0] * x[k] + matrix[1, 1] * m[k] + to_momentum[k] * felt
-            for k in range(x.size):
-                if (y[k] < 0.0) != (x[k] < 0.0):
-                    flips_x[k] += 1
-                    first_x[k] = done + u + 1 if first_x[k] == 0 else first_x[k]
-                    last_x[k] = done + u + 1
+            if rule[0] == SIGN:
+                _count_signs(x, y, done + u + 1, flips_x, first_x, last_x)
             for k in range(x.size):
                 x[k] = y[k]
                 after = y[k] / width[k]
@@ -70,7 +84,65 @@ def advance(
                 z[k] = after
             for k in range(x.size):
                 reach_x[k] = max(reach_x[k], abs(z[k]))
+            if rule[0] != SIGN:
+                part = (u + 1) / updates
+                step = steps[0, block] + part * (steps[1, block] - steps[0, block])
+                _count_states(z, step, start, done + u + 1, rule, states, flips_x, first_x, last_x)
         path_x += far
+
+
+@compiled()
+def _count_signs(
+    x: Values, y: Values, update: int, flips: NDArray[np.int64], first: NDArray[np.int64], last: NDArray[np.int64]
+) -> None:
+    """Count the weights whose sign an update changes from that of x to that of y."""
+    for k in range(x.size):
+        if (y[k] < 0.0) != (x[k] < 0.0):
+            flips[k] += 1
+            first[k] = update if first[k] == 0 else first[k]
+            last[k] = update
+
+
+@compiled()
+def _count_states(
+    z: Values,
+    step: Values,
+    start: int,
+    update: int,
+    rule: tuple[int, int, int],
+    states: tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]],
+    flips: NDArray[np.int64],
+    first: NDArray[np.int64],
+    last: NDArray[np.int64],
+) -> None:
+    """Count the weights whose state an update changes; `start` is the place of the first of them in `states`."""
+    for k in range(z.size):
+        if _turned(z[k], step[k], start + k, rule, states):
+            flips[k] += 1
+            first[k] = update if first[k] == 0 else first[k]
+            last[k] = update
+
+
+@compiled()
+def _turned(
+    z: float,
+    step: float,
+    at: int,
+    rule: tuple[int, int, int],
+    states: tuple[NDArray[np.int16], NDArray[np.int8], NDArray[np.int64], NDArray[np.int64]],
+) -> bool:
+    """Note the present state of the weight at a place; whether it is another one than before."""
+    state, direction, reversals, zero = states
+    if rule[0] == TERNARY:
+        now = int(z > step) - int(z < -step)
+    else:
+        now = min(max(int(np.rint(z / step)) + zero[at], rule[1]), rule[2])
+    if now == state[at]:
+        return False
+    turn = 1 if now > state[at] else -1
+    reversals[at] += direction[at] == -turn
+    state[at], direction[at] = now, turn
+    return True
 
 
 @compiled()

@@ -36,7 +36,7 @@ def test_it_fits_80_columns_and_gives_every_number(ternary):
     says(done.stdout.splitlines()[0], "In window 3", "% of the weights", "state 0")
     rows = json.loads(run_cli("levels", ternary, "--windows", "2:", "--format", "json").stdout)
     assert [row["window"] for row in rows] == [2, 3]
-    assert {"flip_ratio_threshold", "trapped_fraction_null"} <= set(rows[0])
+    assert {"flip_ratio_threshold", "oscillation_frequency_null", "trapped_fraction_null"} <= set(rows[0])
 
 
 def test_what_is_known_of_the_levels_is_told(ternary, synthetic_path):
@@ -69,7 +69,7 @@ def test_figures_of_states_are_drawn(ternary, tmp_path):
     says(refusal("figures", ternary, "-o", tmp_path / "b", "--only", "layers"), "signs only", "'0' have 3 levels")
 
 
-@pytest.mark.parametrize("command", ["causes", "claims", "fit", "report"])
+@pytest.mark.parametrize("command", ["claims", "fit", "report"])
 def test_commands_about_signs_refuse_it_with_one_sentence(ternary, tmp_path, command):
     more = ["--output", tmp_path / "out"] if command == "report" else []
     says(refusal(command, ternary, *more), "signs only", "layer '0' have 3 levels", "recu-analyze levels")

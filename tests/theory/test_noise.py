@@ -8,7 +8,9 @@ from scipy.special import ndtr
 
 from recu_analysis.theory.equilibrium import mobility, relative_step
 from recu_analysis.theory.inheritance import UpdateRule
-from recu_analysis.theory.noise import FEWEST, MOST_STEPS, Rates, arrived, simulate
+from recu_analysis.theory.levels import Quantizer
+from recu_analysis.theory.noise import FEWEST, MOST_STEPS, Rates, States, arrived, simulate
+from recu_analysis.theory.noise_kernel import advance
 
 RULES = {
     "momentum": UpdateRule(0.9),
@@ -75,6 +77,84 @@ def test_weights_beyond_the_bound_only_decay():
         ours = group[found.chosen]
         assert np.mean(found.flips[ours] == 0) == pytest.approx(np.mean(flips[group] == 0), abs=0.02)
         assert found.mobility[ours].mean() == pytest.approx(path[group].mean() / updates / size, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    "quantizer",
+    [Quantizer.twn(), Quantizer("uniform", -2, 1), Quantizer("uniform", 0, 7)],
+    ids=["ternary", "2 bits", "3 bits"],
+)
+def test_states_are_counted_as_by_a_plain_loop(quantizer):
+    """Update by update, from the z that the loop gives; steps and widths change in every update."""
+    count, updates, generator = 200, 60, np.random.default_rng(6)
+    rates, start = Rates(UpdateRule(0.9), 0.1, 0.02, updates), generator.normal(size=count)
+    group, zero = np.arange(count) % 2, np.array([3, 3]) if quantizer.low == 0 else np.zeros(2, int)
+    steps, before = np.array([[0.5, 0.6], [0.8, 0.55]]), generator.integers(-1, 2, size=count).astype(np.int8)
+    states, growth = States(quantizer, steps, zero, before), np.array([1.3, 0.9])
+    rule, counts, ours = states.begin(start, np.arange(count), group)
+    w, m, bits = start.copy(), np.zeros(count), generator.integers(0, 1 << 63, count, dtype=np.uint64)
+    flips, first, last = np.zeros((3, count), np.int64)
+    widths = np.sqrt(np.linspace(1.0, growth**2, updates + 1))[:, group]
+    part = np.linspace(ours[0], ours[1], updates + 1)
+    state = [quantizer_state(quantizer, start[k], part[0, k], zero[group[k]]) for k in range(count)]
+    expected, direction = {"flips": [0] * count, "back": [0] * count}, before.tolist()
+    linear = rates.rule.matrix(0.1, 0.02), rates.rule.gain(0.1)
+    for u in range(updates):
+        moved = w, m, bits, flips, first, last, np.zeros(count), np.zeros(count)
+        advance(*moved, *linear, np.full(count, 2.0), widths[u : u + 2], np.inf, u, 1, rule, counts, part[u : u + 2])
+        for k in range(count):
+            now = quantizer_state(quantizer, w[k] / widths[u + 1, k], part[u + 1, k], zero[group[k]])
+            turn = (now > state[k]) - (now < state[k])
+            expected["flips"][k] += turn != 0
+            expected["back"][k] += turn != 0 and direction[k] == -turn
+            assert not turn or last[k] == u + 1
+            state[k], direction[k] = now, turn or direction[k]
+    assert flips.tolist() == expected["flips"]
+    assert counts[2].tolist() == expected["back"]
+    assert ((first > 0) == (flips > 0)).all()
+    assert 0 < sum(expected["back"]) < sum(expected["flips"])
+
+
+def quantizer_state(quantizer, z, step, zero):
+    """The state of one weight."""
+    if quantizer.kind == "ternary":
+        return int(z > step) - int(z < -step)
+    return min(max(round(z / step) + int(zero), quantizer.low), quantizer.high)
+
+
+@pytest.mark.parametrize("name", ["momentum", "AdamW"])
+def test_flips_of_ternary_weights_are_those_of_a_plain_loop(name):
+    rule, quantizer = RULES[name], Quantizer.twn()
+    lr, decay = (0.02, 0.1) if rule.decoupled else (0.1, 0.02)
+    updates, generator = round(1.0 / rule.decay_time(lr, decay)), np.random.default_rng(1)
+    matrix, gain = rule.matrix(lr, decay), rule.gain(lr)
+    w, m = generator.normal(size=(2, 16_000))
+    counts, direction = np.zeros((2, w.size), int), np.zeros(w.size, int)
+    for update in range(7 * updates):
+        if update == 6 * updates:
+            start, size, state, direction = w.copy(), w.std(), np.sign(w) * (np.abs(w) > 0.5 * w.std()), 0 * direction
+        noise = generator.normal(size=w.size)
+        w, m = (matrix[at, 0] * w + matrix[at, 1] * m + gain[at] * noise for at in (0, 1))
+        if update >= 6 * updates:
+            part = (update + 1) / updates - 6.0
+            now = np.sign(w) * (np.abs(w) > (0.5 + 0.2 * part) * size)
+            turn = np.sign(now - state).astype(int)
+            counts += turn != 0, turn * direction < 0
+            state, direction = now, np.where(turn, turn, direction)
+    states = States(quantizer, np.array([[0.5], [0.7]]), np.zeros(1, int), np.zeros(w.size, np.int8))
+    known = [Rates(rule, lr, decay, updates)]
+    found = simulate(start / size, np.array([w.std() / size]), np.zeros(w.size, np.int64), known, states=states)
+    ratio = size / w.std()  # the loop's threshold is in standard deviations of the start
+    assert ratio == pytest.approx(1.0, abs=0.03)
+    assert found.flips.mean() == pytest.approx(counts[0].mean(), rel=0.04)
+    assert found.reversals.mean() == pytest.approx(counts[1].mean(), rel=0.04)
+
+
+def test_signs_go_back_with_every_flip_after_the_first():
+    z = np.random.default_rng(2).normal(size=600)
+    found = simulate(z, np.ones(1), np.zeros(z.size, np.int64), [Rates(UpdateRule(), 0.1, 0.5, 50)])
+    assert found.reversals.tolist() == [max(each - 1, 0) for each in found.flips]
+    assert found.reversals.any()
 
 
 def test_in_equilibrium_the_mobility_is_that_of_the_forecast():
