@@ -35,7 +35,7 @@ Table = tuple[str, str, list[str], list[list[str]]]
 #: Spellings of a command, option, function or argument, by the name used here; the first that exists is used.
 SPELLINGS: dict[str, list[str]] = {"run": ["run", "runs"]}
 CRITERIA = ("tail-silent", "tail", "silent", "still", "tail-still")
-NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_imagenet", "reactnet18")
+NETWORKS = ("resnet20", "resnet18", "vgg_small", "resnet18_imagenet", "resnet34_imagenet", "reactnet18", "ternary-lm")
 
 
 def collected() -> Iterator[Table]:
@@ -64,13 +64,21 @@ def of_signs(run: Path) -> bool:
 
 
 def of_levels(run: Path) -> Iterator[Table]:
-    """Tables of one run with more than two levels."""
+    """Tables of one run with more than two levels, and how commands about signs refuse it."""
     yield of_files(run)
-    for name in ("info", "verify", "levels", "evaluate"):
+    for name in ("info", "verify", "levels", "evaluate", "dead-weights", "updates", "flips", "causes", "claims", "fit"):
         yield from command(str(run), name, str(run))
-    for name in ("levels", "state_transitions"):
-        yield table(name, str(run), runs=run)
-    yield table("dead_weights", str(run), run=run)
+    for name in (
+        "levels",
+        "state_transitions",
+        "dead_weights",
+        "tails",
+        "flip_table",
+        "by_magnitude",
+        "survival",
+        "earned",
+    ):
+        yield table(name, str(run), run=run)
 
 
 def of_groups(runs: Sequence[Path]) -> Iterator[Table]:

@@ -69,10 +69,10 @@ def test_figures_of_states_are_drawn(ternary, tmp_path):
     says(refusal("figures", ternary, "-o", tmp_path / "b", "--only", "layers"), "signs only", "'0' have 3 levels")
 
 
-@pytest.mark.parametrize("command", ["claims", "fit", "report"])
+@pytest.mark.parametrize("command", ["claims", "fit", "report", "tradeoff"])
 def test_commands_about_signs_refuse_it_with_one_sentence(ternary, tmp_path, command):
-    more = ["--output", tmp_path / "out"] if command == "report" else []
-    says(refusal(command, ternary, *more), "signs only", "layer '0' have 3 levels", "recu-analyze levels")
+    words = {"report": [ternary, "--output", tmp_path / "out"], "tradeoff": ["--run", ternary]}.get(command, [ternary])
+    says(refusal(command, *words), "signs only", "layer '0' have 3 levels", "recu-analyze levels")
 
 
 @pytest.mark.parametrize("command", ["intervene", "evaluate"])
