@@ -117,6 +117,19 @@ class Movement:
         return self._of_valid(self.record.offset_start)
 
     @property
+    def edges(self) -> NDArray[np.float64] | None:
+        """Between which z the state of the start lies at the end, shape (2, weights); None for signs."""
+        record, spec = self.record, self.record.spec
+        if spec.quantizer.binary:
+            return None
+        last = record.windows[-1][spec.name]
+        step, zero = last.array("step"), last.array("zero_point")
+        ends = spec.quantizer.thresholds(np.asarray(step), 0 if zero is None else zero)
+        edges = np.pad(ends / record.deviations_end[:, None], ((0, 0), (1, 1)), constant_values=(-np.inf, np.inf))
+        state = self._of_valid(record.states_start) - spec.quantizer.low
+        return np.stack([edges[self.scale_group, state], edges[self.scale_group, state + 1]])
+
+    @property
     def changed(self) -> Mask:
         """Which weights have another state at the end than at the start."""
         if self.record.spec.quantizer.binary:

@@ -97,7 +97,7 @@ def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
     r, s = drift(moved)
     pull = r / s if s > 0 else math.nan
     channels = spec.shape[0]
-    channel = moved.channel
+    channel, edges = moved.channel, moved.edges
     group = 2 * channel + ~moved.tail
     of_groups = (
         np.ones_like(moved.z),
@@ -105,7 +105,7 @@ def channel_sums(spec: LayerSpec, moved: Movement | Null) -> Values:
         moved.changed,
         moved.mobility,
         moved.magnitude,
-        *(_expected(moved.z, pull) if spec.quantizer.binary else expected_of_states(moved, r, s)),
+        *(_expected(moved.z, pull) if edges is None else expected_of_states(moved, edges, r, s)),
     )
     of_all = (moved.z * moved.z_end, moved.z**2, moved.z_end**2, np.full_like(moved.z, pull))
     parts = [np.bincount(group, each, 2 * channels).reshape(channels, 2) for each in of_groups]
@@ -120,20 +120,12 @@ def _expected(z: Values, pull: float) -> tuple[Values, Values, Values]:
     return ndtr(-pull * distance), -distance * density, pull * distance**3 * density
 
 
-def expected_of_states(moved: Any, r: float, s: float) -> tuple[Values, Values, Values]:
-    """The probability that the state of each weight of a `Movement` changes from start to end, from r and s of `drift`.
+def expected_of_states(moved: Movement | Null, edges: Values, r: float, s: float) -> tuple[Values, Values, Values]:
+    """The probability that the state of each weight changes from start to end, from r and s of `drift`.
 
     Its derivatives are given as 0, so that resamples keep r and s of the layer.
     """
-    record = moved.record
-    quantizer, last = record.spec.quantizer, record.windows[-1][record.spec.name]
-    step, zero = last.array("step"), last.array("zero_point")
-    ends = quantizer.thresholds(step, 0 if zero is None else zero) / record.deviations_end[:, None]
-    edges = np.pad(ends, ((0, 0), (1, 1)), constant_values=((0.0, 0.0), (-np.inf, np.inf)))
-    weights = np.flatnonzero(moved.valid)
-    group = weights // (moved.valid.size // len(edges))
-    state = record.states_start.reshape(-1)[weights] - quantizer.low
-    low, high = edges[group, state], edges[group, state + 1]
+    low, high = edges
     with np.errstate(divide="ignore", invalid="ignore"):
         leaves: Values = ndtr((low - r * moved.z) / s) + ndtr((r * moved.z - high) / s)
     return leaves, np.zeros_like(leaves), np.zeros_like(leaves)
@@ -250,7 +242,7 @@ def tails(
 
         Intervals (95 %) resample output channels; slope and spread are fitted again in every resample, but not for
         weights with more than two levels. Of these, sign changes are changes of the state, expected ones follow from
-        the thresholds at the end, auc is of the distance from the nearest threshold, and noise alone is not known.
+        the thresholds at the end, and auc is of the distance from the nearest threshold.
 
     Raises
     ------

@@ -130,7 +130,7 @@ def _null(run: Run, spec: LayerSpec, moved: Movement) -> Row:
     found = null(run, spec, moved, MOST_BY_WINDOW)
     ratio = again = math.nan
     if found is not None and found.stands:
-        ratio, again = mean(found.flips) / moved.updates, mean(np.maximum(found.flips - 1, 0))
+        ratio, again = mean(found.flips) / moved.updates, mean(found.reversals)
     silent = null_silence(run, spec, moved, MOST_BY_WINDOW)["silent_fraction_null"]
     return {"flip_ratio_null": ratio, "silent_fraction_null": silent, "reversals_null": again}
 

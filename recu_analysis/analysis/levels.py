@@ -11,14 +11,14 @@ from scipy.special import entr
 
 from recu_analysis.analysis.layer_pass import over
 from recu_analysis.analysis.layers import by_window
-from recu_analysis.analysis.null import LIKE_NOISE, MOST_BY_WINDOW
+from recu_analysis.analysis.null import LIKE_NOISE, MOST_BY_WINDOW, states_of_noise
 from recu_analysis.analysis.query import per_layer, takes_levels
 from recu_analysis.analysis.rates import momentum_at_start, rates
 from recu_analysis.analysis.run_arguments import of_each
 from recu_analysis.analysis.selection import known_windows, rows_of
 from recu_analysis.errors import InputError
 from recu_analysis.store.layer_selection import select_layers
-from recu_analysis.theory.noise import States, simulate
+from recu_analysis.theory.noise import simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -223,21 +223,9 @@ def oscillates(reversals: NDArray[Any], updates: int) -> NDArray[np.bool_]:
     return often
 
 
-def _states_of_noise(spec: LayerSpec, record: MergedRecord) -> States | None:
-    """What the states of simulated weights follow from in one window; None if its zero points or steps do not allow."""
-    before = record.windows[0].before[spec.name]
-    zeros = [each.array("zero_point") for each in (before, record.windows[-1][spec.name])]
-    first, last = (np.zeros(spec.scale_groups, np.int64) if zero is None else zero for zero in zeros)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        steps = np.array([step / deviations for step, deviations in _ends(spec, record)])
-    if not np.array_equal(first, last) or not (np.isfinite(steps) & (steps > 0.0)).all():
-        return None
-    return States(spec.quantizer, steps, first, before.array("direction").reshape(-1))
-
-
 def _noise(run: Run, spec: LayerSpec, record: MergedRecord) -> Noise:
     """Noise under the rates of the window, and its paths; None if they are not known, or it moves weights otherwise."""
-    states = _states_of_noise(spec, record)
+    states = states_of_noise(spec, record)
     if record.zpath is None or states is None:
         return None
     try:

@@ -98,7 +98,7 @@ def by_magnitude(
         of the updates are not known.
 
         Of weights with more than two levels, abs_z is the distance from the nearest threshold, and sign changes are
-        changes of the state; noise alone is not known.
+        changes of the state.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _null_means(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> Ans
     if found is None:
         return np.full((bins, len(NULLS)), np.nan)
     columns = (found.mobility, ~found.silent, found.changed)
-    nearest_first = np.argsort(np.abs(found.z), kind="stable")
+    nearest_first = np.argsort(found.distance, kind="stable")
     parts = [np.array_split(column[nearest_first], bins) for column in columns]
     return np.array([[mean(part) for part in of_bins] for of_bins in parts]).T
 
@@ -194,7 +194,8 @@ def _channel_sums(run: Run, spec: LayerSpec, bins: int, window: WindowSpan) -> A
     r, s = drift(moved)
     by_distance = np.zeros_like(distance)
     if s > 0:
-        by_distance = ndtr(-r * distance / s) if spec.quantizer.binary else expected_of_states(moved, r, s)[0]
+        edges = moved.edges
+        by_distance = ndtr(-r * distance / s) if edges is None else expected_of_states(moved, edges, r, s)[0]
     columns = (
         np.ones_like(distance),
         distance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from recu_analysis.analysis.rates import kept_part, mean_tau, momentum_at_start, rates
 from recu_analysis.errors import InputError
 from recu_analysis.theory.autocorrelation import cosine, null_products
-from recu_analysis.theory.noise import MOST, momentum_term, simulate
+from recu_analysis.theory.noise import MOST, States, momentum_term, simulate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,9 +56,15 @@ class Null:
         Tail of the layer's weights whose z they have; no flip.
     channel : ndarray of int64
         Output channel of each weight.
-    flips, first_flip, last_flip : ndarray of int64
-        Number of flips, and the first and the last update with one, counted from 1; 0 if there is none. Only updates
-        with a gradient are counted.
+    distance : ndarray of float64
+        abs(z - nearest threshold) at the start; abs(z) for signs.
+    edges : ndarray of float64, shape (2, weights), or None
+        As in `recu_analysis.analysis.deadness.Movement`.
+    changed : ndarray of bool
+        Which weights have another state at the end than at the start.
+    flips, reversals, first_flip, last_flip : ndarray of int64
+        Number of flips, of flips back, and the first and the last update with a flip, counted from 1; 0 if there is
+        none. Only updates with a gradient are counted.
     updates : tuple of int
         Updates with a gradient of each window.
     paces : ndarray of float64
@@ -71,7 +77,11 @@ class Null:
     tail: Mask
     silent: Mask
     channel: NDArray[np.int64]
+    distance: Values
+    edges: Values | None
+    changed: Mask
     flips: NDArray[np.int64]
+    reversals: NDArray[np.int64]
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
     updates: tuple[int, ...]
@@ -89,7 +99,11 @@ class Null:
             tail=tail,
             silent=found.flips == 0,
             channel=moved.channel[at],
+            distance=moved.distance[at],
+            edges=None if moved.edges is None else moved.edges[:, at],
+            changed=found.changed,
             flips=found.flips,
+            reversals=found.reversals,
             first_flip=found.first_flip,
             last_flip=found.last_flip,
             updates=updates,
@@ -100,12 +114,6 @@ class Null:
     def pace(self) -> float:
         """Measured mobility of the core over the simulated one; NaN if it was not recorded."""
         return float(self.paces.mean()) if self.paces.size else math.nan
-
-    @property
-    def changed(self) -> Mask:
-        """Which weights have another sign at the end than at the start."""
-        changed: Mask = (self.z < 0) != (self.z_end < 0)
-        return changed
 
     @property
     def stands(self) -> bool:
@@ -183,10 +191,8 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
     -------
     Null or None
         None if the rates of the updates are not known, as for imported checkpoints, or no weight has a z, or none had
-        a gradient; and for weights with more than two levels, because the simulated flips are those of signs.
+        a gradient, or the zero points of weights with more than two levels changed.
     """
-    if not spec.quantizer.binary:
-        return None
     record = moved.record
     # Several tables ask for the same layer, and a simulation takes a tenth of a second.
     key = ("null", int(np.count_nonzero(moved.tail)), min(most, moved.z.size))
@@ -195,9 +201,38 @@ def null(run: Run, spec: LayerSpec, moved: Movement, most: int = MOST) -> Null |
 
 def _simulated(run: Run, spec: LayerSpec, moved: Movement, most: int, pace: Values | None = None) -> Null | None:
     record = moved.record
-    growth = _growth(record.deviations_start, record.deviations_end)
-    found = _noise_alone(run, spec, record.windows, growth, (moved.z, moved.channel), most, pace)
+    growth, states = _growth(record.deviations_start, record.deviations_end), None
+    if not spec.quantizer.binary:
+        states = states_of_noise(spec, record)
+        if states is None:
+            return None
+        states = replace(states, direction=states.direction[moved.valid])
+    found = _noise_alone(run, spec, record.windows, growth, (moved.z, moved.scale_group), most, pace, states)
     return None if found is None else Null.of(found[0], moved, *found[1:])
+
+
+def states_of_noise(spec: LayerSpec, record: MergedRecord) -> States | None:
+    """What the states of simulated weights follow from, for weights with more than two levels.
+
+    From one end of a record to the other, steps in standard deviations change evenly with the updates.
+
+    Returns
+    -------
+    States or None
+        Of all weights of the layer. None if zero points changed, or a step is not a positive number.
+    """
+    before, after = record.windows[0].before[spec.name], record.windows[-1][spec.name]
+    zeros = [each.array("zero_point") for each in (before, after)]
+    first, last = (np.zeros(spec.scale_groups, np.int64) if zero is None else zero for zero in zeros)
+    deviations = record.deviations_start, record.deviations_end
+    with np.errstate(divide="ignore", invalid="ignore"):
+        start, end = (np.asarray(e.array("step"), float) / w for e, w in zip((before, after), deviations, strict=True))
+    if not np.array_equal(first, last) or not all((np.isfinite(step) & (step > 0.0)).all() for step in (start, end)):
+        return None
+    done = np.cumsum([0, *(window[spec.name].summary.updates for window in record.windows)])
+    part = (done / done[-1])[:, None]
+    direction: Any = before.array("direction")
+    return States(spec.quantizer, (1.0 - part) * start + part * end, first, direction.reshape(-1))
 
 
 def _noise_alone(
@@ -208,8 +243,9 @@ def _noise_alone(
     start: tuple[Values, NDArray[np.int64]],
     most: int,
     pace: Values | None = None,
+    states: States | None = None,
 ) -> tuple[Simulated, NDArray[np.int64], tuple[int, ...]] | None:
-    """Noise alone over some windows, from the z and the channel of each weight at the start; None if unknown.
+    """Noise alone over some windows, from the z and the scale group of each weight at the start; None if unknown.
 
     With the index in `start` of each simulated weight, and the updates with a gradient of each window.
     """
@@ -228,11 +264,14 @@ def _noise_alone(
     seed = zlib.crc32(np.packbits(z > 0.0).tobytes())
     if used is not None:
         z, channel = z[used], channel[used]
+        states = states and replace(states, direction=states.direction[used])
     if not z.size:
         return None
     spread = np.where(varying, growth, 1.0)
     bounds, momentum = _bounds(run, spec, windows, z), momentum_at_start(windows, spec.name)
-    found = simulate(z, spread, channel, known, bounds=bounds, momentum=momentum, pace=pace, seed=seed, most=most)
+    found = simulate(
+        *(z, spread, channel, known), bounds=bounds, momentum=momentum, pace=pace, states=states, seed=seed, most=most
+    )
     chosen = found.chosen if used is None else used[found.chosen]
     return found, chosen, tuple(each.updates for each in known)
 

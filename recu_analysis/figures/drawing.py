@@ -174,10 +174,9 @@ def _write_table(
 def _of_states(name: str, runs: Runs) -> str:
     """The sentence of a caption about the words of figures of signs for weights with more than two levels."""
     more = {
-        **dict.fromkeys(
-            ("fliplaw", "lockin", "magnitude", "survival"),
-            ", the density is that at all thresholds, and noise alone is not known",
-        ),
+        "fliplaw": ", and the density is that at all thresholds",
+        "lockin": ", and noise alone is not known",
+        **dict.fromkeys(("magnitude", "survival"), ""),
         **dict.fromkeys(("causes", "rho"), ", and zero for that threshold"),
     }
     if name not in more or all(spec.quantizer.binary for run in runs.values() for spec in run.header.layers):

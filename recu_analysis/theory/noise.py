@@ -94,6 +94,8 @@ class Simulated:
         How many updates changed the state, and how many changed it in the direction opposite to the change before.
     first_flip, last_flip : ndarray of int64
         The first and the last update that changed the state, counted from 1; 0 if none did.
+    changed : ndarray of bool
+        Whether the state at the end is another one than at the start.
     mobility : ndarray of float64
         Mean abs(z_u - z_{u-1}), standard deviations per update.
     reach : ndarray of float64
@@ -109,6 +111,7 @@ class Simulated:
     reversals: NDArray[np.int64]
     first_flip: NDArray[np.int64]
     last_flip: NDArray[np.int64]
+    changed: NDArray[np.bool_]
     mobility: Values
     reach: Values
     paths: Values
@@ -178,6 +181,7 @@ def simulate(
     factors = np.ones(chosen.size) if pace is None else generator.choice(pace, chosen.size)
     moved = w, pushes * factors, state, flips, first, last, path, reach
     rule, counts, steps = of_signs(len(rates)) if states is None else states.begin(z[chosen], chosen, ours)
+    began = counts[0].copy()
     power = np.broadcast_to(power, widths[1:].shape)
     done, paths = 0, [0.0]
     for at, (each, bound) in enumerate(zip(rates, bounds or [math.inf] * len(rates), strict=True)):
@@ -190,8 +194,11 @@ def simulate(
             advance(*moved, *linear, size, ends, bound, done, each.updates, rule, counts, span)
         done += each.updates
         paths.append(float(path.mean()))
-    scores, back = w / widths[-1, ours], np.maximum(flips - 1, 0) if states is None else counts[2]
-    return Simulated(chosen, z[chosen], scores, flips, back, first, last, path / updates, reach, np.diff(paths))
+    back, changed = counts[2], counts[0] != began
+    if states is None:
+        back, changed = np.maximum(flips - 1, 0), (z[chosen] < 0.0) != (w < 0.0)
+    scores, pace_of_each = w / widths[-1, ours], path / updates
+    return Simulated(chosen, z[chosen], scores, flips, back, first, last, changed, pace_of_each, reach, np.diff(paths))
 
 
 def momentum_term(rates: Sequence[Rates], growth: Values, momentum: float = math.inf) -> Values:
