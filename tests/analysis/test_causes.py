@@ -18,7 +18,7 @@ from recu_analysis.testing import LR, synthetic_run
 from recu_analysis.theory import causes as theory
 from recu_analysis.theory.causes import CAUSES
 from tests.analysis.test_cohorts import tail
-from tests.capture.level_layers import QUANTIZERS, Quantized, offsets, push, snapshot
+from tests.capture.level_layers import QUANTIZERS, Quantized, offsets, plain_movement, push, snapshot
 from tests.messages import facts
 
 #: T of an update, and updates of each of two windows; the weights that noise makes have this standard deviation.
@@ -130,8 +130,7 @@ def test_causes_of_weights_with_more_levels_are_those_of_a_loop(tmp_path, name):
     silent = (chosen_states == chosen_states[0]).all(axis=0)
     far = tail(offsets(layer, *history[0])[1].ravel()).reshape(silent.shape)
     tested, drive = history[updates:], gradients[updates:]
-    scores = np.array([offsets(layer, *each)[0] for each in tested])
-    path, offset = np.abs(np.diff(scores, axis=0)).sum(axis=0), offsets(layer, *tested[0])[1]
+    path, offset = plain_movement(layer, tested)["zpath"], offsets(layer, *tested[0])[1]
     start, end = tested[0][0].double().numpy(), tested[-1][0].double().numpy()
     variance = sum((0.1 * (1.0 - TIME) ** (updates - 1 - at) * g) ** 2 for at, g in enumerate(drive))
     pull = np.sign(offset) * (end - (1.0 - TIME) ** updates * start) / np.sqrt(variance)
