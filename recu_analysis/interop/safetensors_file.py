@@ -29,9 +29,11 @@ def open_safetensors(path: Path) -> Iterator[Any]:
     """
     if path.exists() and not path.is_file():
         raise OSError("it is not a regular file")
-    with path.open("rb") as file:
-        with safe_open(path if _is_utf8(path) else f"/dev/fd/{file.fileno()}", framework="pt") as opened:
-            yield opened
+    with (
+        path.open("rb") as file,
+        safe_open(path if _is_utf8(path) else f"/dev/fd/{file.fileno()}", framework="pt") as opened,
+    ):
+        yield opened
 
 
 def _is_utf8(path: Path) -> bool:
