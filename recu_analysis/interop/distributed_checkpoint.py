@@ -123,7 +123,7 @@ def _check_frames(text: bytes) -> None:
     """Raise UnpicklingError unless the frames of a pickle lie one after the other: Python may read others for ever."""
     end = 0
     for opcode, length, at in pickletools.genops(text):
-        if opcode.name == "FRAME" and at is not None:
+        if opcode.name == "FRAME" and at is not None and length is not None:
             if at < end or at + _FRAME + length > len(text):
                 raise pickle.UnpicklingError("a frame that overlaps another one or the end")
             end = at + _FRAME + length
