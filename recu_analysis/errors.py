@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
 
 #: Up to FEW names are always all shown. Of more names without a near match, the first MANY are shown.
 FEW, MANY = 5, 30
+#: Words of a message from this length on are cut; paths are shorter on most systems.
+LONGEST = 1000
 
 
 def printable(text: str) -> str:
@@ -22,12 +25,17 @@ def printable(text: str) -> str:
     return text if text.isprintable() else "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
 
 
+def sentence(text: str) -> str:
+    """A message in one line, as `printable`; what was given by mistake does not fill the screen."""
+    return re.sub(rf"\S{{{LONGEST},}}", lambda word: f"{word[0][:60]}... ({len(word[0])} characters)", printable(text))
+
+
 class RecuError(Exception):
     """Base of every error that recu-analysis raises on purpose; its message is one sentence for the user."""
 
     def __str__(self) -> str:
         """The message, which may hold names from files."""
-        return printable(super().__str__())
+        return sentence(super().__str__())
 
 
 class InputError(RecuError, ValueError):
@@ -121,7 +129,7 @@ class RecuWarning(UserWarning):
 
     def __str__(self) -> str:
         """The message, which may hold names from files."""
-        return printable(super().__str__())
+        return sentence(super().__str__())
 
 
 class RecordingWarning(RecuWarning):

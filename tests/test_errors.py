@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from recu_analysis.errors import hint, listed, unknown
+from recu_analysis.errors import InputError, WindowsWarning, hint, listed, unknown
 
 MANY = [f"layer{stage}.{block}.conv{number}" for stage in (1, 2, 3, 4) for block in range(5) for number in (1, 2)]
 
@@ -33,6 +33,15 @@ def test_an_unknown_name_is_one_sentence():
 def test_a_list_says_how_much_it_leaves_out():
     assert listed(["a", "b", "c"], 3) == "a, b, c"
     assert listed(["a", "b", "c"], 2) == "a, b and 1 more"
+
+
+@pytest.mark.parametrize("kind", [InputError, lambda text: WindowsWarning(text, 3, "8:13")])
+def test_what_was_given_by_mistake_does_not_fill_the_screen(kind):
+    told = str(kind(f"no run {'9' * 5000} is here"))
+    assert "999... (5000 characters)" in told
+    assert len(told) < 200
+    path = "/folder" * 100
+    assert path in str(kind(f"no run {path} is here"))
 
 
 #: Python code, after which torch is not found.

@@ -1,11 +1,13 @@
 """The fuzzer of make test-fuzz: it finds what is planted, says what it tried, and repeats itself with its seed."""
 
 import shutil
+import sys
 
 import pytest
 
 from tests.cli_runner import Done
 from tests.fuzz import __main__ as fuzz
+from tests.fuzz import guided, parsers
 
 
 @pytest.fixture
@@ -54,3 +56,23 @@ def test_a_seed_repeats_its_inputs(fuzzer, tmp_path, monkeypatch):
     first, second = (tried(each, monkeypatch, lambda *_: Done(0, "", "")) for each in (fuzzer, again))
     shutil.rmtree(again.room)
     assert first == second
+
+
+def test_every_parser_reads_its_files_and_lets_other_errors_through(tmp_path, monkeypatch):
+    parsers.seeds(tmp_path)
+    chosen = {file.read_bytes()[0] for file in tmp_path.iterdir()}
+    assert chosen == {*range(len(parsers.PARSERS))}
+    for file in tmp_path.iterdir():
+        data = file.read_bytes()
+        if data[0] < len(parsers.PARSERS) - 2:  # the last two need files beside them
+            parsers.PARSERS[data[0]](data[1:])
+        parsers.one(data[:-3])
+    monkeypatch.setattr(parsers, "read_state", lambda _: {}["x"])
+    with pytest.raises(KeyError):
+        parsers.one(bytes([len(parsers.PARSERS) - 1]))
+
+
+def test_without_atheris_the_guided_fuzzer_says_what_to_do(monkeypatch):
+    monkeypatch.setitem(sys.modules, "atheris", None)
+    with pytest.raises(SystemExit, match="pip install atheris, or use make test-fuzz"):
+        guided.main()

@@ -23,7 +23,7 @@ def plain(name: str, value: Any) -> bool | float | str | None:
     """
     if name in {"window", "update"}:
         raise InputError(f"mark() sets the metric {name!r} itself; use another name")
-    single = value.item() if getattr(value, "size", None) == 1 or _is_scalar_tensor(value) else value
+    single = value.item() if _is_one_number(value) else value
     if isinstance(single, int) and abs(single) >= _LIMIT:
         raise InputError(f"mark() logs numbers of at most {_DIGITS} digits, but the metric {name!r} has more")
     if single is None or isinstance(single, (bool, int, float, str)):
@@ -31,5 +31,7 @@ def plain(name: str, value: Any) -> bool | float | str | None:
     raise InputError(f"mark() logs only numbers and texts, but the metric {name!r} is a {type(value).__name__}")
 
 
-def _is_scalar_tensor(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.numel() == 1
+def _is_one_number(value: Any) -> bool:
+    if isinstance(value, torch.Tensor):
+        return value.numel() == 1 and not value.is_meta
+    return getattr(value, "size", None) == 1 and hasattr(value, "item")  # of numpy, and of what follows it

@@ -10,7 +10,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import NoSuchCommand
 
-from recu_analysis.errors import printable
+from recu_analysis.errors import sentence
 from recu_analysis.version import __version__
 
 #: Command names and their modules, which are imported when needed.
@@ -85,7 +85,8 @@ class LazyGroup(click.RichGroup):
 def _escaped(error: click.UsageError) -> click.UsageError:
     """Wrong usage without characters that a terminal would obey: what was typed may be a name from a run."""
     message = error.format_message()
-    return error if message.isprintable() else click.UsageError(printable(message), error.ctx)
+    told = sentence(message)
+    return error if told == message else click.UsageError(told, error.ctx)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80})

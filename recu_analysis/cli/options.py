@@ -203,11 +203,22 @@ def fail(text: str) -> None:
 def fail_of_system(error: OSError) -> None:
     """Print on standard error what the system refused: an operation on a file, else writing standard output."""
     reason = error.strerror or str(error)
-    if error.filename is None:
+    if error.filename is None and _is_nowhere():
+        fail("the current folder was deleted; change into a folder that exists, and try again")
+    elif error.filename is None:
         discard_output()
         fail(f"standard output cannot be written: {reason}; free space, or write it elsewhere")
     else:
         fail(f"{error.filename} cannot be read or written: {reason}; look whether it is still there, and try again")
+
+
+def _is_nowhere() -> bool:
+    """Whether the current folder was deleted; it can be listed then, but has no path."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 @contextmanager

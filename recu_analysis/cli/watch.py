@@ -74,7 +74,11 @@ def _print_once(watched: Watched) -> None:
     for text in watched.warnings(count):
         options.warn(text)
     room = watch_view.room_for_names(width) if sys.stdout.isatty() else None
-    click.echo("\n".join(watch_view.whole(watched, width, room)), color=options.color())
+    lines = watch_view.whole(watched, width, room)
+    watched.look()  # a run that was deleted meanwhile was read in part
+    if watched.absent:
+        raise watched.absent
+    click.echo("\n".join(lines), color=options.color())
     if watched.damaged:
         sys.exit(1)
 

@@ -65,7 +65,11 @@ def _is_part(path: Path, found: Collection[Path]) -> bool:
 
 def _expanded(source: str) -> list[Path]:
     path = Path(source)
-    if path.is_dir():
+    try:
+        is_folder = path.is_dir()
+    except OSError as error:
+        raise CheckpointError(f"{source!r:.200} cannot be read: {error.strerror}") from None
+    if is_folder:
         if not (files := _in_folder(path)):
             raise CheckpointError(
                 f"{path} has no checkpoint: no file in it ends in {', '.join(SUFFIXES)}, and no folder in it has "

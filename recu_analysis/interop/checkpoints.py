@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
-from recu_analysis.errors import CheckpointError
+from recu_analysis.errors import CheckpointError, listed
 from recu_analysis.interop.checkpoint_files import MODELS
 from recu_analysis.interop.distributed_checkpoint import METADATA, read_distributed
-from recu_analysis.interop.pytorch import exact, is_plain, read_file
+from recu_analysis.interop.pytorch import exact, is_plain, read_file, require_file
+from recu_analysis.interop.safetensors_file import open_safetensors
 from recu_analysis.interop.sharded import INDEX, shards
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ OWN = "model/"
 #: Entries that number a checkpoint, the finest first, and the limit of valid numbers.
 NUMBERS = ("global_step", "epoch")
 LARGEST = 2**31
+#: Tensors that a message names before it counts the rest.
+LISTED = 5
 #: File of transformers beside a model.
 TRAINER_STATE = "trainer_state.json"
 
@@ -72,6 +75,7 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     CheckpointError
         If the file is missing or damaged, has no named tensors, or has objects that only code can restore.
     """
+    require_file(path)
     if path.name.endswith(INDEX):
         content: Any = _read_shards(path, unsafe_load=unsafe_load)
         entries: Mapping[Any, Any] = {}
@@ -82,7 +86,14 @@ def read_state(path: Path, *, unsafe_load: bool = False) -> SavedState:
     else:
         content = read_file(path, unsafe_load=unsafe_load)
         entries = content if isinstance(content, Mapping) else {}
-    tensors, odd = _tensors(content)
+    try:
+        tensors, odd = _tensors(content)
+    except RecursionError:
+        raise CheckpointError(f"{path} is nested too deeply, or holds itself, so it is not read") from None
+    if not tensors and odd:
+        raise CheckpointError(
+            f"{path} has no ordinary tensors of real numbers, only {listed(odd, LISTED)}; save it in another type"
+        )
     if not tensors:
         raise CheckpointError(
             f"{path} has no named tensors, neither at the top nor in an entry {', '.join(CONTAINERS[:-1])} or model"
@@ -121,7 +132,7 @@ def _trainer_state(path: Path) -> dict[str, Any]:
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_safetensors(path) as file:
             return dict(file.metadata() or {}), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from None
@@ -133,19 +144,20 @@ def _tensors(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
         content = content.state_dict()
     if not isinstance(content, Mapping):
         return {}, []
+    skipped: list[str] = []
     for name in CONTAINERS:
         inner = content.get(name)
         if isinstance(inner, (Mapping, torch.nn.Module)):
             found, odd = _tensors(inner)
             if found:
                 return found, odd
+            skipped += odd
     named = {
-        name: tensor
-        for name, tensor in content.items()
-        if isinstance(name, str) and name.isprintable() and isinstance(tensor, torch.Tensor)
+        name: tensor for name, tensor in content.items() if isinstance(name, str) and isinstance(tensor, torch.Tensor)
     }
     plain = {name: exact(tensor.detach()) for name, tensor in named.items() if is_plain(tensor)}
-    return plain, [f"{name} ({_kind(tensor)})" for name, tensor in named.items() if name not in plain]
+    odd = [f"{name} ({_kind(tensor)})" for name, tensor in named.items() if name not in plain]
+    return plain, [*skipped, *odd]
 
 
 def _kind(tensor: torch.Tensor) -> str:

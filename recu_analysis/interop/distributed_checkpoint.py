@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import pickle
+import pickletools
 from typing import TYPE_CHECKING, Any, Final
 
 import torch
@@ -27,6 +28,8 @@ _NAMED: Final = frozenset(
         *("Path", "PosixPath", "WindowsPath", "PurePosixPath", "PureWindowsPath"),
     }
 )
+#: Bytes before the content of a frame: its opcode and its length.
+_FRAME: Final = 9
 #: How deep a part lies in the state; of a name that the file does not split, the first part is its beginning.
 _Place = tuple[str, ...]
 
@@ -99,6 +102,7 @@ def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, list[tuple[Any, Any
     try:
         with path.open("rb") as file:
             text = file.read(MAX_HEADER_BYTES + 1)
+        _check_frames(text)
         state = _Plain(io.BytesIO(text)).load().given
         tensors = {str(name): entry.given for name, entry in state["state_dict_metadata"].items()}
         places = {str(name): tuple(map(str, place)) for name, place in (state.get("planner_data") or {}).items()}
@@ -113,6 +117,16 @@ def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, list[tuple[Any, Any
             f"{path} cannot be read: {what} is not what torch.distributed.checkpoint writes; get the folder again"
         ) from None
     return tensors, parts, places
+
+
+def _check_frames(text: bytes) -> None:
+    """Raise UnpicklingError unless the frames of a pickle lie one after the other: Python may read others for ever."""
+    end = 0
+    for opcode, length, at in pickletools.genops(text):
+        if opcode.name == "FRAME" and at is not None and length is not None:
+            if at < end or at + _FRAME + length > len(text):
+                raise pickle.UnpicklingError("a frame that overlaps another one or the end")
+            end = at + _FRAME + length
 
 
 def _value(path: Path, name: str, entry: Any, parts: list[tuple[Any, Any]]) -> Any:

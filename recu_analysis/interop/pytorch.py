@@ -34,8 +34,12 @@ def read_file(path: Path, *, unsafe_load: bool = False) -> Any:
         If the file is missing or damaged (its checksums are verified), is another archive than those of torch.save, or
         has objects that only code can restore.
     """
-    with _open(path) as file:
-        return read_archive(path, file, unsafe_load=unsafe_load)
+    require_file(path)
+    try:
+        with path.open("rb") as file:
+            return read_archive(path, file, unsafe_load=unsafe_load)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def read_archive(path: Path, file: BinaryIO, *, unsafe_load: bool = False) -> Any:
@@ -51,7 +55,8 @@ def read_archive(path: Path, file: BinaryIO, *, unsafe_load: bool = False) -> An
             raise CheckpointError(_why_refused(path, error, unsafe_load=unsafe_load)) from None
 
 
-def _open(path: Path) -> BinaryIO:
+def require_file(path: Path) -> None:
+    """Raise CheckpointError unless a path leads to a regular file; a pipe would keep its reader waiting."""
     try:
         if path.is_dir():
             raise CheckpointError(f"{path} is a folder; name the file in it, such as checkpoint.pth.tar")
@@ -59,7 +64,6 @@ def _open(path: Path) -> BinaryIO:
             raise CheckpointError(f"{path} does not exist; check the path")
         if not path.is_file():
             raise CheckpointError(f"{path} is not a regular file, so it is not read")
-        return path.open("rb")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from None
 

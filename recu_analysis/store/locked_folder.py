@@ -143,9 +143,20 @@ def absolute(path: str | os.PathLike[str]) -> Path:
     """An absolute path with ``~`` expanded and links kept; it stays valid when the process changes its folder.
 
     A URL becomes an `ObjectPath`.
+
+    Raises
+    ------
+    StoreError
+        If the path is relative and the current folder was deleted.
     """
     place = as_place(path)
-    return place if isinstance(place, ObjectPath) else Path(os.path.abspath(place))  # noqa: PTH100 - keeps ~name
+    try:
+        return place if isinstance(place, ObjectPath) else Path(os.path.abspath(place))  # noqa: PTH100 - keeps ~name
+    except FileNotFoundError:
+        raise StoreError(
+            f"the current folder was deleted, so {place} is nowhere; change into a folder that exists, or give a path "
+            "that begins with /"
+        ) from None
 
 
 def _current_path(descriptor: int) -> Path | None:

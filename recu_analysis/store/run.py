@@ -167,6 +167,7 @@ class Run:
             in_force = limit(segment, self.segments)
             lines = read_marks(segment.folder, self.header.version)
             yield from (mark for mark in lines if mark["update"] <= in_force)
+            _refuse_deleted(segment.folder)  # a segment without marks has no file of them
 
     def __repr__(self) -> str:
         name = f"{plain_text(self.label)}, " if self.label else ""
@@ -241,8 +242,15 @@ def open_run(path: str | os.PathLike[str]) -> Run:
     chain = chained(window for windows, last in counted for window in windows if window.last_update <= last)
     problems += chain.contradictions
     failed(folder)
+    _refuse_deleted(folder / names.RUN_FILE)  # folders that are gone look like those of a recording that just begins
     # A missing window is reported once; its metrics already report it.
     return Run(folder, header, Windows(chain.windows), segments, tuple(problems or chain.missing))
+
+
+def _refuse_deleted(place: Path) -> None:
+    """Raise NotARunError if a file or folder of a run that was there is gone."""
+    if not lexists(place):
+        raise NotARunError(f"{place} was deleted while the run was read; look whether the run is still there")
 
 
 def as_run(run: OneRun) -> Run:

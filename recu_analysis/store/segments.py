@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,9 @@ from recu_analysis.store.object_path import ObjectPath
 from recu_analysis.store.places import lexists
 from recu_analysis.store.sealing import load_json, load_mark, unsealed
 from recu_analysis.store.tensors import read_small
+
+#: Missing segments in a row that are named before the rest is counted.
+LISTED = 5
 
 if TYPE_CHECKING:
     import re
@@ -74,12 +78,17 @@ def missing_places(history: Path) -> list[str]:
         return [f"{history} is missing, with all windows of the run"]
     if history.is_symlink() or not history.is_dir():
         return [f"{history} is a link or a file, not a folder"]
-    numbers = {number for number, _ in numbered(history, names.SEGMENT_NAME)}
-    places = (
-        history / names.segment_name(number) for number in range(max(numbers, default=0)) if number not in numbers
-    )
-    absent = [*places] if numbers else [history / names.segment_name(0)]
-    return [f"{place} is missing, with all that was recorded in it" for place in absent if not lexists(place)]
+    numbers = [-1, *(number for number, _ in numbered(history, names.SEGMENT_NAME))]
+    found = []
+    for before, after in pairwise(numbers if numbers[1:] else [-1, 1]):
+        looked_for = range(before + 1, min(after, before + 1 + LISTED))  # a folder may have any number
+        places = [history / names.segment_name(number) for number in looked_for]
+        found += [f"{place} is missing, with all that was recorded in it" for place in places if not lexists(place)]
+        if after > looked_for.stop:
+            found.append(
+                f"{after - looked_for.stop} more segments before {history / names.segment_name(after)} are missing"
+            )
+    return found
 
 
 def read_segment(folder: Path, number: int, version: int) -> Segment:

@@ -6,10 +6,11 @@ import json
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from recu_analysis.errors import DamagedError, InputError, StoreError
+from recu_analysis.interop.safetensors_file import open_safetensors
 from recu_analysis.store.durable import as_store_error, commit
 from recu_analysis.store.format import CHECKPOINTS, HISTORY, RUN_FILE
 from recu_analysis.store.sealing import digest, seal
@@ -178,7 +179,7 @@ def _read(path: Path, *, with_tensors: bool) -> tuple[dict[str, str], dict[str, 
     if path.is_symlink():
         raise DamagedError(f"{path} is a link, which is not followed; replace it by the file itself")
     try:
-        with safe_open(path, framework="pt") as file:
+        with open_safetensors(path) as file:
             names = list(file.keys()) if with_tensors else []
             return file.metadata() or {}, {name: file.get_tensor(name) for name in names}
     except (OSError, SafetensorError) as error:

@@ -95,6 +95,7 @@ def test_a_model_in_several_files_is_one_model(tmp_path, name):
         ),
         ({"weight_map": {"1.weight": 7}}, ["'1.weight'", "7"]),
         ({"weight_map": {"1.weight": "gone.safetensors"}}, ["'gone.safetensors'", "get the missing file"]),
+        ({"weight_map": {"1.weight": "x" * 300}}, ["'xxx", "get the missing file"]),
         ({"weight_map": {"9.weight": "model-00001-of-00002.safetensors"}}, ["does not have '9.weight'"]),
         ({"weight_map": []}, ["damaged", "not an index"]),
     ],

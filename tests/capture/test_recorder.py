@@ -5,6 +5,7 @@ import threading
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
@@ -177,6 +178,8 @@ def test_a_mark_right_after_every_names_that_window(tmp_path):
         ({"loss": [1.0]}, r"mark\(\).*'loss' is a list"),
         ({"loss": torch.ones(2)}, r"mark\(\).*'loss' is a Tensor"),
         ({"loss": np.ones(2)}, r"mark\(\).*'loss' is a ndarray"),
+        ({"loss": torch.ones((), device="meta")}, r"mark\(\).*'loss' is a Tensor"),
+        ({"loss": pd.DataFrame([[1.0]])}, r"mark\(\).*'loss' is a DataFrame"),
     ],
 )
 def test_metrics_that_cannot_be_logged_are_refused_and_nothing_is_lost(tmp_path, metrics, text):

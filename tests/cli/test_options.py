@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 
-import recu_analysis.store.run as store_run
 from recu_analysis.analysis import parallel
-from recu_analysis.cli import options
+from recu_analysis.cli import cli, options
+from recu_analysis.cli.thin import NumbersType
+from recu_analysis.store import tensors
 from recu_analysis.testing import random_walk, synthetic_run
 from tests.cli_runner import refusal, run_cli, run_program, wrong_usage
 from tests.messages import says
@@ -49,10 +52,10 @@ def test_debug_shows_where_an_error_arises(tmp_path):
 
 @pytest.mark.parametrize("command", ["dead-weights", "updates", "fit"])
 def test_several_processes_print_the_same(synthetic_path, command):
-    one, two = (run_cli(command, synthetic_path, "--format", "csv", "--jobs", jobs) for jobs in (1, 2))
-    assert (one.exit_code, two.exit_code) == (0, 0)
-    assert one.stdout == two.stdout != ""
-    assert one.stderr == two.stderr
+    one, two, many = (run_cli(command, synthetic_path, "--format", "csv", "--jobs", jobs) for jobs in (1, 2, 10**10))
+    assert one == two == many
+    assert one.exit_code == 0
+    assert one.stdout != ""
 
 
 @pytest.mark.parametrize(("cores", "jobs", "threads"), [(2, (), 2), (64, (), 4), (64, ("--jobs", 7), 7), (1, (), None)])
@@ -126,17 +129,60 @@ def test_latex_has_the_columns_of_the_text_table(tmp_path, command, columns):
     assert opening.endswith("r}"), "numbers to the right"
 
 
-@pytest.mark.parametrize("command", ["dead-weights", "fit"])
-def test_a_run_that_is_deleted_while_it_is_read_is_one_sentence(synthetic_path, monkeypatch, command):
-    real = store_run.open_run
+READERS = ("info", "dead-weights", "flips", "compare --curves", "watch --once", "thin --windows 0,4 -o NEW")
+OTHERS = (
+    "verify",
+    "updates",
+    "fit",
+    "claims",
+    "compare",
+    "updates --jobs 2",
+    "figures --only fig2 --format svg -o NEW",
+)
 
-    def opened_and_deleted(path):
-        run = real(path)
-        shutil.rmtree(path)
-        return run
 
-    monkeypatch.setattr(store_run, "open_run", opened_and_deleted)
-    says(refusal(command, synthetic_path), synthetic_path)
+@pytest.mark.parametrize("opened", [2, pytest.param(1, marks=pytest.mark.faults), 12])
+@pytest.mark.parametrize(
+    "command", [*READERS, *(pytest.param(each, marks=pytest.mark.faults) for each in OTHERS)], ids=str.split
+)
+def test_a_run_that_is_deleted_while_it_is_read_is_told_or_was_read_already(
+    synthetic_path, tmp_path, monkeypatch, command, opened
+):
+    """It is deleted before a file of it is opened, the first, the second or the twelfth one."""
+    name, *more = command.replace("NEW", str(tmp_path / "new")).split()
+    before = run_cli(name, synthetic_path, *more)
+    shutil.rmtree(tmp_path / "new", ignore_errors=True)
+    real, count = tensors.open_for_reading, itertools.count(1)
+
+    def deleted(*arguments, **named):
+        if next(count) == opened:
+            shutil.rmtree(synthetic_path)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(tensors, "open_for_reading", deleted)
+    done = run_cli(name, synthetic_path, *more)
+    if next(count) <= opened:
+        pytest.skip("it opens fewer files")
+    if done.exit_code:
+        assert done.exit_code == 1
+        last = done.stderr.splitlines()[-1]
+        says(last, synthetic_path)
+        assert last.startswith(("Error: ", "Warning: "))
+        assert not (tmp_path / "new").exists()
+    else:
+        assert done == before, "what is shown is what the run was"
+
+
+@pytest.mark.parametrize("name", ["dead-weights", "train", "plan", "tradeoff", "figures", "intervene", "thin", "demo"])
+def test_a_number_that_no_computer_holds_is_one_sentence(name):
+    command = cli.get_command(click.Context(cli), name)
+    numbers = (click.types.IntParamType, options.WindowsType, NumbersType)
+    asked = [each.opts[0] for each in command.params if isinstance(each.type, numbers)]
+    assert asked
+    for option in asked:
+        told = wrong_usage(name, option, "9" * 5000)
+        says(told, option, "99999")
+        assert len(told) < 500
 
 
 @pytest.mark.parametrize("error", [FileNotFoundError(2, "No such file", "a\nb"), PermissionError(13, "denied", "a\nb")])
@@ -145,6 +191,14 @@ def test_what_the_system_refuses_is_one_sentence_with_the_file(error, capsys):
     told = capsys.readouterr().err
     says(told, "a\\nb", error.strerror, "try again")
     assert told.count("\n") == 1
+
+
+def test_a_current_folder_that_was_deleted_is_told(tmp_path, monkeypatch, capsys):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    options.fail_of_system(FileNotFoundError(2, "No such file or directory"))
+    says(capsys.readouterr().err, "current folder was deleted")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")

@@ -183,7 +183,7 @@ def _commands(name: str) -> tuple[tuple[str, ...], ...]:
     """The commands for an input of this name."""
     if name in DATASETS:
         return (("train", "--dataset", name, "--data-dir", "RUN", "--run-dir", "NEW", *SHORTLY),)
-    return {"checkpoints": IMPORTING, "ternary": LEVELS}.get(name, READING)
+    return {"checkpoints": IMPORTING, "distributed": IMPORTING[:1], "ternary": LEVELS}.get(name, READING)
 
 
 def _slow(*_: object) -> None:

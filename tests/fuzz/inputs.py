@@ -1,11 +1,14 @@
 """What the fuzzer begins with: small whole runs of every origin, checkpoints, and data sets."""
 
+import json
 import warnings
 from pathlib import Path
 
 import numpy as np
 import torch
+import torch.distributed.checkpoint
 from PIL import Image
+from safetensors.torch import save_file
 from torch import nn
 
 import recu_analysis as ra
@@ -83,11 +86,21 @@ def _checkpoints(path: Path) -> Path:
     return folder
 
 
+def _distributed(path: Path) -> None:
+    """A folder of torch.distributed.checkpoint, and a model in safetensors with an index."""
+    state = nn.Sequential(BinaryLinear(6, 4)).state_dict()
+    torch.distributed.checkpoint.save({"model": state, "epoch": 3}, checkpoint_id=path / "distributed", no_dist=True)
+    save_file(state, path / "distributed" / "a.safetensors")
+    index = {"weight_map": dict.fromkeys(state, "a.safetensors")}
+    (path / "distributed" / "a.safetensors.index.json").write_text(json.dumps(index))
+
+
 def make(path: Path) -> dict[str, Path]:
     """Write every input into a folder, and return them by their names."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         walked, checkpoints = _marked(path), _checkpoints(path)
+        _distributed(path)
         record(path / "resumed", (1, 4), (5, 8), metrics=True)
         record(path / "resumed", (7, 9), resume=6, metrics=True)
         ra.thin(walked, windows=KEPT, output=path / "thinned")

@@ -13,6 +13,8 @@ VALUES = (
     *(None, True, -1, 0, 1, 2**31, 2**63 - 1, 2**63, 10**30, 1e308, -0.0, 1e-320),
     *("", "x", "\x1b[31m\n", "\ud800", [], [[]], {}),
 )
+#: Names that an entry gets.
+NAMES = ["window-000009", "segment-0009", f"window-{'9' * 30}", f"segment-{'9' * 12}", "x", "é\n"]
 #: Bytes that mean something in the files of a run.
 BYTES = (b"\0", b"\n", b"\r", b'"', b"{", b"}", b"[", b",", b"9" * 30, b"1e999", b"NaN", b"\xff\xfe", b"-")
 
@@ -93,7 +95,7 @@ def _folder(folder: Path, rng: random.Random) -> None:
     if not found:
         return
     entry = rng.choice(found)
-    other = entry.with_name(rng.choice([each.name for each in found] + ["window-000009", "segment-0009", "x", "é\n"]))
+    other = entry.with_name(rng.choice([each.name for each in found] + NAMES))
     match rng.randrange(4):
         case 0:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -137,3 +137,16 @@ def test_folders_without_steps_are_in_natural_order(tmp_path):
     run = import_checkpoints(tmp_path, tmp_path / "run")
     assert run.configuration["update_numbers"] == POSITIONS
     assert run.configuration["imported"] == ["step_2/.metadata", "step_11/.metadata"]
+
+
+def test_frames_that_overlap_are_refused(tmp_path):
+    """Python's unpickler, in C, read such a file for ever."""
+    metadata = save(tmp_path / "a", {"model": state(1)})
+    whole = metadata.read_bytes()
+    assert whole[2:3] == pickle.FRAME
+    length = int.from_bytes(whole[3:11], "little")
+    for outer, inner in ((length + 9, 3), (length + 9, length), (length + 900, None)):
+        frames = [pickle.FRAME + size.to_bytes(8, "little") for size in (outer, inner) if size is not None]
+        metadata.write_bytes(whole[:2] + b"".join(frames) + whole[11:])
+        with pytest.raises(CheckpointError, match="a frame that overlaps another one"):
+            read_state(metadata)

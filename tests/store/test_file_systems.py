@@ -9,6 +9,7 @@ import pytest
 from recu_analysis import open_run
 from recu_analysis.errors import RecordingWarning, StoreError
 from recu_analysis.store import durable
+from recu_analysis.store.locked_folder import absolute
 from tests.store.recording import writer
 from tests.store.test_starting import write
 
@@ -49,6 +50,15 @@ def test_without_locks_a_run_is_recorded_and_the_risk_is_told_once(tmp_path, mon
         record(tmp_path / "run")
     assert len(told) == 1
     assert [window.last_update for window in open_run(tmp_path / "run").windows] == [0, 3]
+
+
+def test_a_current_folder_that_was_deleted_is_told(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    with pytest.raises(StoreError, match="current folder was deleted, so run is nowhere; change"):
+        absolute("run")
+    record(absolute(tmp_path / "run"))
 
 
 @pytest.mark.parametrize(("module", "name"), [(os, "fsync"), (fcntl, "flock")])

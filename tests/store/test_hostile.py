@@ -272,6 +272,16 @@ def test_a_disk_that_cannot_be_read_is_told_in_a_sentence(path, monkeypatch):
                 _ = open_run(path).windows[1]["a"].weight
 
 
+@pytest.mark.parametrize(("number", "told"), [("0003", 3), ("9" * 12, 6), ("9" * 200, 6)])
+def test_a_segment_of_any_number_is_told_in_few_sentences(path, number, told):
+    (path / "history/segment-0000").rename(path / f"history/segment-{number}")
+    problems = [each for each in open_run(path).problems if "missing" in each]
+    assert len(problems) == told
+    says(problems[0], "segment-0000 is missing")
+    if told == 6:
+        says(problems[-1], f"{int(number) - 5} more segments before", number, "are missing")
+
+
 def test_a_window_has_one_folder_name(path):
     """Else a copy under another spelling of the number would be the same window once more."""
     for other in ("window-0000001", "window-00000\u0661"):

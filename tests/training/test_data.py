@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 
 import numpy as np
 import pytest
@@ -19,6 +20,12 @@ def idx(shape, content=None):
     """An IDX file of unsigned bytes, as it is before compression."""
     body = np.arange(np.prod(shape), dtype=np.uint8).tobytes() if content is None else content
     return bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape) + body
+
+
+def test_a_pipe_does_not_make_the_reader_wait(tmp_path):
+    os.mkfifo(tmp_path / "images.gz")
+    with pytest.raises(DataError, match=r"images\.gz cannot be read \(it is a pipe"):
+        read_idx(tmp_path / "images.gz", SHAPE)
 
 
 def write(path, content):

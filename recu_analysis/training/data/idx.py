@@ -64,6 +64,8 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.
     header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
     length = len(header) + int(np.prod(shape))
     try:
+        if path.is_fifo():
+            raise OSError("it is a pipe, which would keep its reader waiting")
         with gzip.open(path) as file:
             content = file.read(length + 1)
     except FileNotFoundError:
