@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes checkpoints/, the small runs that ship with the repository, from runs/fashion, runs/causes, runs/mask, runs/scale,
-# runs/tau, runs/fashion-tau and runs/ternary (see scripts/fashion_mnist.sh, fashion_causes.sh, digits_mask.sh, digits_scale.sh,
-# digits_tau.sh, fashion_mnist_tau.sh and ternary.sh): fewer layers, windows merged into fewer. Of the runs in runs/ternary it
+# runs/tau, runs/fashion-tau, runs/long and runs/ternary (see scripts/fashion_mnist.sh, fashion_causes.sh, digits_mask.sh,
+# digits_scale.sh, digits_tau.sh, fashion_mnist_tau.sh, fashion_long.sh and ternary.sh): fewer layers, windows merged into fewer. Of the runs in runs/ternary it
 # also keeps the table of all layers and windows, and of the real-valued twins the last loss.
 set -eu
 cd "$(dirname "$0")/.."
@@ -42,6 +42,10 @@ done
 # The windows but for 3 are single epochs, because rho has an interval only where windows are not merged.
 for run in runs/causes/*; do
     thin "$run" "checkpoints/causes/${run##*/}" 0,1,3,4,5,6 layer1.0.conv2 layer2.0.conv1
+done
+# Of T = 29, the last three epochs are long enough to tell dead weights from slow ones.
+for run in runs/long/*; do
+    thin "$run" "checkpoints/length/fashion-${run##*/}" 0,9,12 layer1.0.conv2 layer2.0.conv2
 done
 mkdir -p checkpoints/ternary/levels checkpoints/ternary/real
 for run in runs/ternary/*; do

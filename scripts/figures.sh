@@ -20,6 +20,8 @@ draw $two $runs/random-0 --label baseline-0="no clamp" --label recu-0=ReCU --lab
     --only magnitude,mobility "$@"
 draw $runs/baseline-? $runs/recu-? $runs/random-? --only fig5 "$@"
 draw $runs/recu-? $runs/baseline-? --only claims "$@"
+draw $runs/recu-? $runs/baseline-? checkpoints/length/fashion-recu-? checkpoints/length/fashion-baseline-? \
+    --layer layer1.0.conv2 --layer layer2.0.conv2 --only length "$@"
 draw checkpoints/scale/two-? checkpoints/scale/half-? checkpoints/scale/rescaled-? --only initscale "$@"
 draw checkpoints/mask/recu checkpoints/mask/baseline checkpoints/mask/random \
     --label baseline="no clamp" --label recu=ReCU --label random="random mask" --only mask "$@"
