@@ -13,7 +13,7 @@ from recu_analysis.errors import RecuError
 from recu_analysis.figures.captions import escape_latex
 from recu_analysis.nn import BinaryConv2d, BinaryLinear
 from recu_analysis.theory.standardize import WeightTransform
-from tests.cli_runner import run_cli
+from tests.cli_runner import run_cli, run_program
 
 SGD = torch.optim.SGD
 
@@ -192,7 +192,8 @@ def test_an_optimizer_without_a_learning_rate(new):
 
 def test_the_backend_of_a_notebook_does_not_reach_the_command(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
-    assert run_cli("figures", "--only", "fig3", "--format", "svg", "-o", tmp_path).exit_code == 0
+    done = run_program("figures", "--only", "fig3", "--format", "svg", "-o", tmp_path)
+    assert done.exit_code == 0, done.stderr
 
 
 @pytest.mark.parametrize("epochs", [("warmup", 1), (0, 1)])
