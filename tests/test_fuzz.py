@@ -1,6 +1,7 @@
 """The fuzzer of make test-fuzz: it finds what is planted, says what it tried, and repeats itself with its seed."""
 
 import shutil
+import subprocess
 import sys
 
 import pytest
@@ -76,3 +77,12 @@ def test_without_atheris_the_guided_fuzzer_says_what_to_do(monkeypatch):
     monkeypatch.setitem(sys.modules, "atheris", None)
     with pytest.raises(SystemExit, match="pip install atheris, or use make test-fuzz"):
         guided.main()
+
+
+@pytest.mark.extras
+def test_the_guided_fuzzer_starts(tmp_path):
+    pytest.importorskip("atheris")
+    command = [sys.executable, "-m", "tests.fuzz.guided", tmp_path / "corpus", "-runs=20"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "Done 20 runs" in done.stderr

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import recu_analysis
 from recu_analysis.cli import COMMANDS
 from tests.cli_runner import run_cli, run_program
 from tests.messages import says
@@ -70,3 +73,43 @@ def test_ctrl_c_while_a_command_is_loaded_ends_with_130(monkeypatch):
     done = run_cli("info", "run")
     assert (done.exit_code, done.stdout) == (130, "")
     assert done.stderr == "Error: stopped by Ctrl-C before anything was done\n"
+
+
+def without_home(code, *words, **more):
+    """A process whose home folder lies below a file, so that nobody can make it, root neither."""
+    env = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR" and "XDG" not in name}
+    env |= {"HOME": "/dev/null/home", "OMP_NUM_THREADS": "1"} | more
+    return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=env)
+
+
+def test_a_home_that_cannot_be_written_is_told_in_one_sentence():
+    code = (
+        "from contextlib import suppress\n"
+        "from recu_analysis.__main__ import main\n"
+        "with suppress(SystemExit): main()\n"
+        "import logging, matplotlib\n"
+        "logging.getLogger('matplotlib.font_manager').warning('Matplotlib is building the font cache; wait')\n"
+        "logging.getLogger('matplotlib').warning('anything else')\n"
+    )
+    *told, last = without_home(code, "--version").stderr.splitlines()
+    assert last == "anything else"
+    (told,) = told
+    says(told, "/dev/null/home", "MPLCONFIGDIR")
+
+
+@pytest.mark.faults
+def test_commands_work_where_neither_home_nor_package_can_be_written(synthetic, tmp_path):
+    package = tmp_path / "recu_analysis"
+    shutil.copytree(Path(recu_analysis.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    for folder in [package, *filter(Path.is_dir, package.rglob("*"))]:
+        (folder / "__pycache__").touch()  # a file where numba and Python would make a folder
+    code = "import recu_analysis as ra; from recu_analysis.__main__ import main; assert ra.__file__ in {}; main()"
+    code = code.format([str(package / "__init__.py")])
+    for words in (
+        ["dead-weights", synthetic.path],
+        ["figures", "--only", "fig2", "-o", tmp_path / "f", synthetic.path],
+    ):
+        done = without_home(code, *map(str, words), PYTHONPATH=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("\n") == ("figures" in words)
+    assert (tmp_path / "f" / "fig2.pdf").stat().st_size > 0

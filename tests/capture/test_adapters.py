@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from recu_analysis import find_binary_layers
+from recu_analysis import find_binary_layers, record
 from recu_analysis.capture.adapters import binary_layers
 from recu_analysis.errors import InputError, NoBinaryLayersError
-from recu_analysis.nn import BinaryConv2d, BinaryLinear, build_network
+from recu_analysis.nn import BinaryConv2d, BinaryLinear, TernaryLinear, build_network
 from recu_analysis.theory.standardize import WeightTransform
 from tests.messages import says
 
@@ -44,6 +44,18 @@ def test_a_weight_by_another_name_is_listed_and_refused_with_what_to_do():
     with pytest.raises(InputError) as caught:
         binary_layers(model, ["4"])
     assert str(caught.value).endswith(f" 4: {why}")
+
+
+@pytest.mark.parametrize("kind", [nn.Linear, BinaryLinear, TernaryLinear])
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0)])
+def test_a_layer_without_weights_is_refused(kind, shape, tmp_path):
+    model = nn.Sequential(kind(4, 4), kind(4, 4))
+    model[1].weight = nn.Parameter(torch.zeros(shape))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(InputError) as caught:
+        record(model, optimizer, tmp_path / "run", layers=["1"])
+    assert str(caught.value).endswith(f": 1: its weight of shape {shape[0]}x{shape[1]} is empty")
+    assert not (tmp_path / "run").exists()
 
 
 def test_resnet20_has_18_binary_layers():

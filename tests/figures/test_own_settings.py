@@ -27,13 +27,11 @@ def test_settings_of_the_user_do_not_reach_a_figure(tmp_path):
     assert [file.read_bytes() for file in plain] == [file.read_bytes() for file in loud]
 
 
-@pytest.mark.parametrize("backend", ["module://matplotlib_inline.of_a_notebook", "no-backend"])
-def test_no_backend_reaches_the_command(tmp_path, backend):
+def test_no_backend_reaches_the_command(tmp_path):
     (tmp_path / "matplotlibrc").write_text("axes.grid: True\ntext.usetex: True\n")
     command = [sys.executable, "-m", "recu_analysis", "figures", "--only", "fig3", "--format", "png", "-o", "drawn"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | {"MPLBACKEND": backend}, capture_output=True, text=True
-    )
+    env = os.environ | {"MPLBACKEND": "no-backend"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "drew drawn/fig3.png\n")
     (expected, *_) = draw_figure("fig3", directory=tmp_path / "plain", formats="png")
     with Image.open(expected) as one, Image.open(tmp_path / "drawn" / "fig3.png") as two:

@@ -3,6 +3,7 @@
 FOLDER keeps inputs that reached something new; further arguments are those of libFuzzer.
 """
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -13,11 +14,12 @@ def main() -> None:
         import atheris
     except ModuleNotFoundError:
         sys.exit("atheris is not installed, so nothing guides the inputs; pip install atheris, or use make test-fuzz")
-    with atheris.instrument_imports(include=["recu_analysis.store", "recu_analysis.interop"]):
-        from tests.fuzz import parsers
     folder = Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
-    parsers.seeds(folder)
+    # In a process of its own, because numba cannot compile the code that atheris has changed.
+    subprocess.run([sys.executable, "-m", "tests.fuzz.parsers", folder], check=True)
+    with atheris.instrument_imports(include=["recu_analysis"]):
+        from tests.fuzz import parsers
     atheris.Setup([sys.argv[0], "-timeout=60", "-rss_limit_mb=6000", *sys.argv[2:], str(folder)], parsers.one)
     atheris.Fuzz()
 

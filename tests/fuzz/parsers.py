@@ -1,11 +1,13 @@
 """One function for each kind of file, which reads it from bytes; the first byte of an input chooses the function.
 
 Files of JSON are sealed anew, since no chosen byte passes a seal.
+python -m tests.fuzz.parsers FOLDER writes whole files as inputs.
 """
 
 import contextlib
 import functools
 import json
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -102,3 +104,6 @@ PARSERS: tuple[Callable[[bytes], None], ...] = (
     *(_run, _segment, _end, _metrics, _window),
     *(functools.partial(_checkpoint, name) for name in CHECKPOINTS),
 )
+
+if __name__ == "__main__":
+    seeds(Path(sys.argv[1]))

@@ -228,7 +228,7 @@ def refuse_unusable(latent: torch.Tensor, shape: tuple[int, ...]) -> None:
     if torch.nn.parameter.is_lazy(latent):
         raise InputError("its weight has no shape yet; pass one batch through the model first")
     if not latent.numel():
-        raise InputError("its weight is empty")
+        raise InputError(f"its weight of shape {'x'.join(map(str, latent.shape))} is empty")
     held_values(latent)
     if latent.layout == torch.strided and _is_two_valued(latent.detach(), shape):
         if isinstance(getattr(latent, "org", None), torch.Tensor):
