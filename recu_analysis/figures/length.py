@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 #: The claims in a few words, for titles.
 _SHORT = {
-    "C1a": "the tail stands still",
-    "C1b": "the tail keeps its signs",
-    "C2": "weights are Laplace",
-    "C5": "b stays at b*",
-    "C6": "ReCU revives",
-    "C7": "ReCU is faster",
+    "C1a": "still tail",
+    "C1b": "steady signs",
+    "C2": "Laplace",
+    "C5": "b is b*",
+    "C6": "revived",
+    "C7": "faster",
 }
 #: Trainings whose T differ by less than this factor have one length.
 _ALIKE = 1.1
