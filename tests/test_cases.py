@@ -191,7 +191,7 @@ def test_an_optimizer_without_a_learning_rate(new):
 
 
 def test_the_backend_of_a_notebook_does_not_reach_the_command(tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.backend_inline")
+    monkeypatch.setenv("MPLBACKEND", "module://matplotlib_inline.of_a_notebook")
     done = run_program("figures", "--only", "fig3", "--format", "svg", "-o", tmp_path)
     assert done.exit_code == 0, done.stderr
 
