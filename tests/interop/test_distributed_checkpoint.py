@@ -139,6 +139,15 @@ def test_folders_without_steps_are_in_natural_order(tmp_path):
     assert run.configuration["imported"] == ["step_2/.metadata", "step_11/.metadata"]
 
 
+def test_a_bytearray_longer_than_the_memory_is_refused_before_python_allocates_it(tmp_path, capfd):
+    """Python 3.11 lets go of it half made, and prints a SystemError that nobody can catch."""
+    metadata = save(tmp_path / "a", {"model": state(1)})
+    metadata.write_bytes(pickle.PROTO + b"\x05" + pickle.BYTEARRAY8 + (2**62).to_bytes(8, "little") + b"abcd.")
+    with pytest.raises(CheckpointError):
+        read_state(metadata)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_frames_that_overlap_are_refused(tmp_path):
     """Python's unpickler, in C, read such a file for ever."""
     metadata = save(tmp_path / "a", {"model": state(1)})
