@@ -75,10 +75,10 @@ def test_ctrl_c_while_a_command_is_loaded_ends_with_130(monkeypatch):
     assert done.stderr == "Error: stopped by Ctrl-C before anything was done\n"
 
 
-def without_home(code, *words, **more):
+def without_home(code, *words):
     """A process whose home folder lies below a file, so that nobody can make it, root neither."""
     env = {name: value for name, value in os.environ.items() if name != "MPLCONFIGDIR" and "XDG" not in name}
-    env |= {"HOME": "/dev/null/home", "OMP_NUM_THREADS": "1"} | more
+    env |= {"HOME": "/dev/null/home", "OMP_NUM_THREADS": "1"}
     return subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=env)
 
 
@@ -103,13 +103,15 @@ def test_commands_work_where_neither_home_nor_package_can_be_written(synthetic, 
     shutil.copytree(Path(recu_analysis.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     for folder in [package, *filter(Path.is_dir, package.rglob("*"))]:
         (folder / "__pycache__").touch()  # a file where numba and Python would make a folder
-    code = "import recu_analysis as ra; from recu_analysis.__main__ import main; assert ra.__file__ in {}; main()"
-    code = code.format([str(package / "__init__.py")])
+    place = str(tmp_path)
+    code = (
+        f"import sys; sys.path[0] = {place!r}; import recu_analysis.__main__ as it; assert {place!r} in it.__file__; "
+    )
     for words in (
         ["dead-weights", synthetic.path],
         ["figures", "--only", "fig2", "-o", tmp_path / "f", synthetic.path],
     ):
-        done = without_home(code, *map(str, words), PYTHONPATH=str(tmp_path))
+        done = without_home(code + "it.main()", *map(str, words))
         assert done.returncode == 0, done.stderr
         assert done.stderr.count("\n") == ("figures" in words)
     assert (tmp_path / "f" / "fig2.pdf").stat().st_size > 0
