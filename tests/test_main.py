@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-import recu_analysis
 from recu_analysis.cli import COMMANDS
 from tests.cli_runner import run_cli, run_program
 from tests.messages import says
@@ -95,23 +93,3 @@ def test_a_home_that_cannot_be_written_is_told_in_one_sentence():
     assert last == "anything else"
     (told,) = told
     says(told, "/dev/null/home", "MPLCONFIGDIR")
-
-
-@pytest.mark.faults
-def test_commands_work_where_neither_home_nor_package_can_be_written(synthetic, tmp_path):
-    package = tmp_path / "recu_analysis"
-    shutil.copytree(Path(recu_analysis.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    for folder in [package, *filter(Path.is_dir, package.rglob("*"))]:
-        (folder / "__pycache__").touch()  # a file where numba and Python would make a folder
-    place = str(tmp_path)
-    code = (
-        f"import sys; sys.path[0] = {place!r}; import recu_analysis.__main__ as it; assert {place!r} in it.__file__; "
-    )
-    for words in (
-        ["dead-weights", synthetic.path],
-        ["figures", "--only", "fig2", "-o", tmp_path / "f", synthetic.path],
-    ):
-        done = without_home(code + "it.main()", *map(str, words))
-        assert done.returncode == 0, done.stderr
-        assert done.stderr.count("\n") == ("figures" in words)
-    assert (tmp_path / "f" / "fig2.pdf").stat().st_size > 0
