@@ -18,7 +18,7 @@ from recu_analysis.version import __version__
 
 FILE = Path(__file__).with_name("ratios.toml")
 #: Benchmarks whose ratios are of our time over that of other work, by turns: less is better.
-BENCHMARKS = ("kernel", "window", "files", "fits", "startup")
+BENCHMARKS = ("kernel", "window", "files", "startup")
 #: How much larger than the upper quartile of the release a median may be: another machine has other ratios, too.
 MORE = 1.1
 _LINE = re.compile(r"^ *(?P<name>\S.* / .*): (?P<middle>[\d.]+) \(quartiles (?P<low>[\d.]+) to (?P<high>[\d.]+)\)$")

@@ -54,7 +54,7 @@ def plot_length(
 
     Parameters
     ----------
-    data : runs, or DataFrame
+    data : path, sequence, or mapping of labels to runs, or DataFrame
         Runs of at least two lengths, as `recu_analysis.plot_claims` takes those of one. Or a table of the rows of
         `recu_analysis.claims` of each length, with a column `decay_time`.
     ax : Axes, optional
