@@ -125,11 +125,12 @@ def main() -> None:
     for name in contestants:
         print(f"  {name:24} {1e9 * sorted(times[name])[ROUNDS // 2] / count:6.2f} ns a weight and update")
     pool.shutdown()
-    for other in list(contestants)[1:]:
-        print("  " + ratio_line(times, "fused kernel", other))
+    others = ("plain torch operations", "flips alone, as Larq", "oscillations alone", "memory copy")
+    ours = ("fused, two threads", "ternary, a tensor", "ternary, channels", "4 bits, channels", "gradient-stats")
+    pairs = [*(("fused kernel", each) for each in others), *((each, "fused kernel") for each in ours)]
+    for of, to in (*pairs, ("ternary, a tensor", "ternary, plain torch")):
+        print("  " + ratio_line(times, of, to))
     print(f"  the fused kernel moves {MOVED:.0f} bytes a weight and update, {MOVED / COPIED:.2f} times those of a copy")
-    for levels in ("ternary, a tensor", "ternary, channels", "4 bits, channels"):
-        print("  " + ratio_line(times, levels, "fused kernel"))
     memory = sum(array.nbytes for sums in fused for array in _arrays(vars(sums)))
     print(f"  memory added while recording: {memory / count:.1f} bytes a weight")
     more = sum(tensor.nbytes for sums in stats for tensor in sums.state().values())
